@@ -104,6 +104,11 @@ def _kind(value: Value) -> str:
     raise CallError("invalid type for comparison")
 
 
+def _incompatible(first: Value, second: Value) -> CallError:
+    types = f"{type_name(first)} and {type_name(second)}"
+    return CallError(f"incompatible types for comparison: {types}")
+
+
 def _equal(first: Value, *others: Value) -> bool:
     if not others:
         raise CallError("missing argument for comparison")
@@ -113,7 +118,7 @@ def _equal(first: Value, *others: Value) -> bool:
                 return True
             continue
         if _kind(first) != _kind(other):
-            raise CallError("incompatible types for comparison")
+            raise _incompatible(first, other)
         if first == other:
             return True
     return False
@@ -121,7 +126,7 @@ def _equal(first: Value, *others: Value) -> bool:
 
 def _less(first: Value, second: Value) -> bool:
     if _kind(first) != _kind(second):
-        raise CallError("incompatible types for comparison")
+        raise _incompatible(first, second)
     if isinstance(first, bool):
         raise CallError("invalid type for comparison")
     return bool(first < second)
@@ -194,6 +199,11 @@ def _json(value: Value) -> str:
         raise CallError(str(error)) from None
 
 
+def _truncated(text: str, length: int) -> str:
+    """The first bytes, as docker counts."""
+    return text.encode(errors="surrogateescape")[:length].decode(errors="replace")
+
+
 BUILTINS: dict[str, Method] = {
     "call": _call,
     "eq": _equal,
@@ -222,6 +232,6 @@ DOCKER: dict[str, Method] = {
         _text(text).split(_text(separator)) if separator else list(_text(text))
     ),
     "title": lambda text: _title(_text(text)),
-    "truncate": lambda text, length: _text(text)[: max(_whole(length), 0)],
+    "truncate": lambda text, length: _truncated(_text(text), max(_whole(length), 0)),
     "upper": lambda text: _text(text).upper(),
 }

@@ -106,14 +106,14 @@ class _Evaluation:
         self.depth = depth
         self.variables: list[tuple[str, Value]] = [("$", data)]
 
-    def failure(self, node: Operand | Call, message: str) -> TemplateError:
+    def failure(self, node: Operand | Command | Call, message: str) -> TemplateError:
         text = self.template.text
         line_start = text.rfind("\n", 0, node.position) + 1
         place = f"{self.template.name}:{line_of(text, node.position)}:{node.position - line_start}"
         name = json.dumps(self.name, ensure_ascii=False)
         return TemplateError(f"template: {place}: executing {name} at <{node}>: {message}")
 
-    def fail(self, node: Operand | Call, message: str) -> NoReturn:
+    def fail(self, node: Operand | Command | Call, message: str) -> NoReturn:
         raise self.failure(node, message)
 
     def run(self, body: Iterable[Node]) -> None:
@@ -225,7 +225,7 @@ class _Evaluation:
         """`final` is the value of the command before, the last argument of this one."""
         first, *rest = node.arguments
         if isinstance(first, Function):
-            return self.function(first, rest, final)
+            return self.function(first, rest, final, node)
         if isinstance(first, Field):
             return self.fields(first, self.dot, first.names, rest, final)
         if isinstance(first, Chain):
@@ -260,14 +260,21 @@ class _Evaluation:
         if isinstance(node, Pipeline):
             return self.pipeline(node)
         if isinstance(node, Function):
-            return self.function(node, [], ())
+            return self.function(node, [], (), node)
         if isinstance(node, Field):
             return self.fields(node, self.dot, node.names, [], ())
         if isinstance(node, Variable):
             return self.fields(node, self.variable(node), node.names, [], ())
         return self.fields(node, self.argument(node.operand), node.names, [], ())
 
-    def function(self, node: Function, arguments: list[Operand], final: tuple[Value, ...]) -> Value:
+    def function(
+        self,
+        node: Function,
+        arguments: list[Operand],
+        final: tuple[Value, ...],
+        call: Operand | Command,
+    ) -> Value:
+        """`call` is what an error of the function quotes: the command with the arguments."""
         if node.name in _SHORT_CIRCUIT:
             return self.short_circuit(node, arguments, final)
         values = [*map(self.argument, arguments[1:]), *final]
@@ -275,7 +282,7 @@ class _Evaluation:
             # What `call` is to call must not be called on the way.
             of_first = self.uncalled if node.name == "call" else self.argument
             values.insert(0, of_first(arguments[0]))
-        return self.invoke(node, node.name, self.template.functions[node.name], values)
+        return self.invoke(node, node.name, self.template.functions[node.name], values, call)
 
     def uncalled(self, node: Operand) -> Value:
         """As `argument`, but a function that is found is the value and not what it returns."""
@@ -299,14 +306,21 @@ class _Evaluation:
                 return value
         return final[0] if final else value
 
-    def invoke(self, node: Operand, name: str, function: Method, values: list[Value]) -> Value:
+    def invoke(
+        self,
+        node: Operand,
+        name: str,
+        function: Method,
+        values: list[Value],
+        call: Operand | Command,
+    ) -> Value:
         given = [None if value is MISSING else value for value in values]
         if wanted := refused_number(function, len(given)):
             self.fail(node, f"wrong number of args for {name}: {wanted} got {len(given)}")
         try:
             return function(*given)
         except CallError as error:
-            self.fail(node, f"error calling {name}: {error}")
+            self.fail(call, f"error calling {name}: {error}")
 
     def fields(
         self,
@@ -340,7 +354,8 @@ class _Evaluation:
             self.fail(node, f"can't evaluate field {name} in type {type_name(receiver)}")
         value = within.get(name, MISSING)
         if callable(value):
-            return self.invoke(node, name, value, [*map(self.argument, arguments), *final])
+            values = [*map(self.argument, arguments), *final]
+            return self.invoke(node, name, value, values, node)
         if value is MISSING and isinstance(receiver, Struct):
             self.fail(node, f"can't evaluate field {name} in type {type_name(receiver)}")
         if arguments or final:
