@@ -78,7 +78,7 @@ def output_of(parsed: Parsed, *, is_file: bool = True) -> Path | int:
     from rootless.errors import UsageError
 
     text = parsed[OUTPUT]
-    if text is None:
+    if not text:
         if sys.stdout.isatty():
             raise UsageError(
                 "cowardly refusing to save to a terminal", hint="use -o FILE, or redirect"
@@ -103,9 +103,9 @@ def platform_of(parsed: Parsed) -> Platform | None:
 
 
 def filter_pairs(parsed: Parsed, option: Texts) -> list[tuple[str, str]]:
-    """The names and values of --filter NAME=VALUE. Raises GrammarError."""
+    """The names and values of --filter NAME=VALUE; an empty text is none. Raises GrammarError."""
     pairs = []
-    for text in parsed[option]:
+    for text in filter(None, parsed[option]):
         key, equals, value = text.partition("=")
         if not equals:
             raise GrammarError(

@@ -61,11 +61,19 @@ def _is_id(text: str) -> bool:
     return len(text) == 64 and _is_hex(text)
 
 
+_LONGEST = 255
+"""Bytes of a file's name (NAME_MAX): the index of names has one for each container."""
+
+
 def _is_hex(text: str) -> bool:
     return text != "" and text.strip("0123456789abcdef") == ""
 
 
 def _invalid_name(name: str) -> UsageError:
+    if len(name) > _LONGEST:
+        return UsageError(
+            f"Invalid container name ({name[:20]}...): it is longer than {_LONGEST} characters"
+        )
     return UsageError(
         f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
         hint="a name has two characters or more",
@@ -75,7 +83,8 @@ def _invalid_name(name: str) -> UsageError:
 def _is_name(text: str) -> bool:
     """What dockerd allows: [a-zA-Z0-9][a-zA-Z0-9_.-]+"""
     plain = text.replace("_", "").replace(".", "").replace("-", "")
-    return len(text) >= 2 and text[0].isalnum() and plain.isalnum() and text.isascii()
+    is_of_length = 2 <= len(text) <= _LONGEST
+    return is_of_length and text[0].isalnum() and plain.isalnum() and text.isascii()
 
 
 class Containers:
@@ -228,7 +237,7 @@ class Containers:
         matches = [name for name in self.ids() if name.startswith(what)] if _is_hex(what) else []
         if len(matches) > 1:
             raise UsageError(
-                f"multiple containers found with provided prefix: {what}", details={"ids": matches}
+                f"multiple IDs found with provided prefix: {what}", details={"ids": matches}
             )
         if not matches:
             raise NotFoundError(f"No such container: {shown}")

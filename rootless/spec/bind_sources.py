@@ -4,6 +4,7 @@ refused elsewhere."""
 from __future__ import annotations
 
 import os
+import stat
 
 from rootless.errors import MissingFileError, UsageError
 from rootless.spec.options import Bind, ContainerOptions
@@ -30,8 +31,11 @@ def prepare_bind_sources(options: ContainerOptions) -> None:
                 f"error while creating mount source path '{mount.source}': {error.strerror}"
             ) from error
     for device in options.devices:
-        if not os.path.exists(device.source):
-            raise MissingFileError(
-                f'error gathering device information while adding custom device "{device.source}": '
-                "no such file or directory"
-            )
+        failed = f'error gathering device information while adding custom device "{device.source}"'
+        try:
+            mode = os.stat(device.source).st_mode
+        except OSError:
+            raise MissingFileError(f"{failed}: no such file or directory") from None
+        # Docker looks for devices below a directory.
+        if not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
+            raise UsageError(f"{failed}: not a device node")

@@ -35,7 +35,7 @@ def check_options(options: ContainerOptions) -> None:
     """Raise UsageError for the first thing that is wrong with them."""
     _check_life(options)
     if options.hostname and not options.namespaces.uts:
-        raise UsageError("conflicting options: hostname and the UTS mode host")
+        raise UsageError("conflicting options: hostname and the UTS mode")
     if options.domainname and not options.namespaces.uts:
         raise UsageError("conflicting options: domainname and the UTS mode host")
     if options.network.container:

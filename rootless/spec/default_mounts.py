@@ -84,7 +84,9 @@ def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]
             ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
     ]
-    if own.ipc:
+    if own.ipc and not own.shm:
+        mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", _QUIET))
+    elif own.ipc:
         size = f"size={options.shm_size}"
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", [*_QUIET, "mode=1777", size]))
         mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", _QUIET))

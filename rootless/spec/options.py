@@ -224,6 +224,8 @@ class NamespaceModes(NamedTuple):
 
     pid: bool = True
     ipc: bool = True
+    shm: bool = True
+    """Whether a container with an IPC namespace of its own has /dev/shm; not with --ipc none."""
     uts: bool = True
     cgroup: bool = True
     container: str = ""

@@ -71,7 +71,9 @@ def _memory(limits: ResourceLimits) -> dict[str, Any]:
 def _cpu(limits: ResourceLimits, cpu_count: int) -> dict[str, Any]:
     section: dict[str, Any] = {}
     if limits.cpu_shares < 0:
-        raise UsageError(f"invalid CPU shares {limits.cpu_shares}: shares can not be negative")
+        raise UsageError(
+            f"invalid CPU shares ({limits.cpu_shares}): value must be a positive integer"
+        )
     if limits.cpu_shares:
         section["shares"] = limits.cpu_shares
     period, quota = limits.cpu_period, limits.cpu_quota
@@ -113,9 +115,8 @@ def _is_list(text: str) -> bool:
 def _check_cpus(nano: int, cpu_count: int) -> None:
     # The kernel's smallest quota is a millisecond of each period, a hundredth of a processor.
     if not _NANO // 100 <= nano <= cpu_count * _NANO:
-        plural = "CPU is" if cpu_count == 1 else "CPUs are"
         raise UsageError(
-            f"range of CPUs is from 0.01 to {cpu_count}.00, as only {cpu_count} {plural} available"
+            f"range of CPUs is from 0.01 to {cpu_count}.00, as there are only {cpu_count} CPUs available"
         )
 
 

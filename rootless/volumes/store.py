@@ -21,7 +21,7 @@ from rootless.durable import (
     remove_tree,
     write_atomically,
 )
-from rootless.errors import InvalidDocumentError, NotFoundError
+from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.private_directory import make_private_directory
 from rootless.volumes.names import check_name
 from rootless.volumes.options import check_driver_options
@@ -94,8 +94,10 @@ class Volumes:
 
     def find(self, name: str) -> VolumeRecord:
         """Raises NotFoundError, and InvalidDocumentError for a volume whose record is damaged."""
+        if not name:
+            raise UsageError("invalid volume name or ID: value is empty")
         path = f"{self.directory(name)}/{_RECORD}"
-        if not name or name.startswith(".") or "/" in name or "\0" in name:
+        if name.startswith(".") or "/" in name or "\0" in name:
             raise NotFoundError(f"get {name}: no such volume")
         try:
             with open(path, "rb") as file:

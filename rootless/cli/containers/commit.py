@@ -22,7 +22,7 @@ def commit(parsed: Parsed, settings: Settings) -> int:
     with counter_on("Committing", sys.stderr, quiet=parsed[_QUIET]) as moved:
         image = engine_of(settings).commit(
             name,
-            reference=reference[0] if reference else None,
+            reference=(reference[0] or None) if reference else None,
             author=parsed[_AUTHOR] or "",
             message=parsed[_MESSAGE] or "",
             changes=parsed[CHANGE],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rootless.cli.context import Settings, engine_of
@@ -90,7 +91,10 @@ _SORT = Text(
 def ps(parsed: Parsed, settings: Settings) -> int:
     """List containers, the newest first; those that have ended only when they are asked for."""
     engine = engine_of(settings)
-    last = 1 if parsed[_LATEST] else parsed[_LAST]
+    # Docker takes a number below one for none that was given.
+    last = parsed[_LAST] if (parsed[_LAST] or 0) > 0 else None
+    if parsed[_LATEST] and last is None:
+        last = 1
     filters = ContainerFilters()
     if pairs := filter_pairs(parsed, _FILTER):
         from rootless.cli.flags.filters import container_filters
@@ -104,6 +108,11 @@ def ps(parsed: Parsed, settings: Settings) -> int:
     records = _sorted(records, parsed[_SORT], engine)
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:
+        if parsed[LIST_FORMAT]:
+            print(
+                "WARNING: Ignoring custom format, because both --format and --quiet are set.",
+                file=sys.stderr,
+            )
         for record in records:
             print(record.id if full else short_id(record.id))
         return 0

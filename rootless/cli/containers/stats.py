@@ -48,7 +48,7 @@ _NO_STREAM = Flag(("no-stream",), "Disable streaming stats and only pull the fir
 def stats(parsed: Parsed, settings: Settings) -> int:
     """Print what containers use, every second or once."""
     engine = engine_of(settings)
-    names: Sequence[str] = parsed.arguments
+    names: Sequence[str] = tuple(dict.fromkeys(parsed.arguments))
     if parsed[LATEST]:
         names = with_latest(parsed, engine, "stats", most=1)
     everything = parsed[_ALL]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.cli.grammar import GrammarError
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
@@ -40,13 +41,14 @@ def parse_variables(
 
 def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
     """The lines of an --env-file or --label-file: `NAME=value` word for word, `NAME` alone, `#`
-    comments."""
+    comments. Raises GrammarError: docker's command line finds what is wrong with them.
+    """
     try:
         text = read(path)
     except OSError as error:
-        raise UsageError(f"open {path}: {error.strerror}") from error
+        raise GrammarError(f"open {path}: {(error.strerror or '').lower()}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text") from error
+        raise GrammarError(f"invalid env file ({path}): it is not UTF-8 text") from error
     result: list[tuple[str, str | None]] = []
     for raw in text.removeprefix("\ufeff").splitlines():
         line = raw.lstrip()
@@ -54,9 +56,9 @@ def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
             continue
         name, separator, value = line.partition("=")
         if not name:
-            raise UsageError(f"{path}: no variable name on line {line!r}")
+            raise GrammarError(f"invalid env file ({path}): no variable name on line '{line}'")
         if any(character.isspace() for character in name):
-            raise UsageError(f"{path}: variable {name!r} contains whitespaces")
+            raise GrammarError(f"invalid env file ({path}): variable '{name}' contains whitespaces")
         result.append((name, value if separator else None))
     return result
 
@@ -64,20 +66,19 @@ def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
 def parse_labels(labels: Sequence[str], files: Sequence[str], read: ReadText) -> dict[str, str]:
     """`NAME=value` or `NAME`; those of the command line win over files. Raises UsageError."""
     result = {name: value or "" for path in files for name, value in parse_lines(path, read)}
-    result.update(_pairs("label", labels))
+    for entry in labels:
+        name, _, value = entry.partition("=")
+        if not name:
+            raise UsageError(f"invalid label format: {entry!r}")
+        result[name] = value
     return result
 
 
 def parse_annotations(annotations: Sequence[str]) -> dict[str, str]:
     """`NAME=value` or `NAME`. Raises UsageError."""
-    return _pairs("annotation", annotations)
-
-
-def _pairs(what: str, entries: Sequence[str]) -> dict[str, str]:
-    result = {}
-    for entry in entries:
-        name, _, value = entry.partition("=")
-        if not name:
-            raise UsageError(f"invalid {what} format: {entry!r}")
-        result[name] = value
-    return result
+    pairs = dict(each.partition("=")[::2] for each in annotations)
+    if "" in pairs:
+        raise UsageError(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+        )
+    return pairs

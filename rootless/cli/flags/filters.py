@@ -47,6 +47,8 @@ _NETWORK = ("dangling", "driver", "id", "label", "name", "scope", "type")
 _BUILTIN = {"builtin": True, "custom": False}
 _VOLUME_PRUNE = ("all", "label", "label!")
 _PRUNE = ("label", "label!", "until")
+_NONE = "(?!)"
+"""A pattern of nothing: an empty id is that of no container."""
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -55,7 +57,9 @@ def container_filters(pairs: Pairs, now: float) -> ContainerFilters:
     values = _by_name(pairs, _CONTAINER)
     return ContainerFilters(
         ids=tuple(text.lower() for text in values["id"] if _is_hex(text)),
-        id_patterns=tuple(_pattern(text, "id") for text in values["id"] if not _is_hex(text)),
+        id_patterns=tuple(
+            _pattern(text or _NONE, "id") for text in values["id"] if not _is_hex(text)
+        ),
         names=tuple(_pattern(text, "name") for text in values["name"]),
         labels=tuple(map(label_filter, values["label"])),
         without_labels=tuple(map(label_filter, values["label!"])),
@@ -215,7 +219,7 @@ def _pattern(text: str, name: str) -> re.Pattern[str]:
 
 def _is_hex(text: str) -> bool:
     """Whether it is the beginning of an id; anything else is a regular expression, as in podman."""
-    return re.fullmatch("[0-9A-Fa-f]*", text) is not None
+    return re.fullmatch("[0-9A-Fa-f]+", text) is not None
 
 
 def _restart_policy(text: str) -> str:

@@ -49,19 +49,20 @@ _TMPFS_KEYS = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks",
 def parse_mounts(
     volumes: Sequence[str], mounts: Sequence[str], tmpfs: Sequence[str], getcwd: Callable[[], str]
 ) -> tuple[UserMount, ...]:
-    """The mounts of all three flags; relative sources are resolved from what `getcwd` returns. Raises UsageError."""
+    """The mounts of all three flags; relative sources are resolved from what `getcwd` returns. As in docker, -v and
+    --tmpfs that are given twice with the same text are one. Raises UsageError.
+    """
     result: list[UserMount] = []
     if volumes:
         from rootless.cli.flags.volume import parse_volume
 
-        result += [parse_volume(text, getcwd) for text in volumes]
+        result += [parse_volume(text, getcwd) for text in dict.fromkeys(volumes)]
     if mounts:
         from rootless.cli.flags.mount import parse_mount
 
         result += [parse_mount(text, getcwd) for text in mounts]
-    result += [parse_tmpfs(text) for text in tmpfs]
-    # Docker takes one that is given twice as one.
-    return tuple(each for at, each in enumerate(result) if each not in result[:at])
+    result += [parse_tmpfs(text) for text in dict.fromkeys(tmpfs)]
+    return tuple(result)
 
 
 def parse_tmpfs(text: str) -> Tmpfs:
@@ -83,7 +84,7 @@ def parse_device(text: str) -> Device:
     parts = text.split(":")
     source, target, access = parts[0], parts[0], "rwm"
     if len(parts) > 3 or not all(parts):
-        raise UsageError(f"invalid device specification: {text!r}")
+        raise UsageError(f"bad format for path: {text}")
     if len(parts) == 2:
         if _is_access(parts[1]):
             access = parts[1]
@@ -92,7 +93,7 @@ def parse_device(text: str) -> Device:
     elif len(parts) == 3:
         target, access = parts[1], parts[2]
         if not _is_access(access):
-            raise UsageError(f"invalid device mode: {access!r} in {text!r}")
+            raise UsageError(f"bad mode specified: {access}")
     if not source.startswith("/") or not target.startswith("/"):
         raise UsageError(f"{text!r} is not an absolute path")
     return Device(posixpath.normpath(source), posixpath.normpath(target), access)

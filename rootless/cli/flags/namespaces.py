@@ -32,6 +32,7 @@ def parse_namespaces(
     return NamespaceModes(
         pid="pid" not in joined and _private("pid", pid, {"private"}),
         ipc="ipc" not in joined and _private("ipc", ipc, {"private", "shareable", "none"}),
+        shm=ipc != "none",
         uts="uts" not in joined and _private("uts", uts, {"private"}),
         cgroup=_private("cgroupns", cgroupns, {"private"}),
         container=next(iter(joined.values()), ""),

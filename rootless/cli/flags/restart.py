@@ -12,7 +12,9 @@ def parse_restart(text: str) -> RestartPolicy:
     """
     name, colon, number = text.partition(":")
     maximum = 0
-    if colon:
+    if colon and not name:
+        raise UsageError("invalid restart policy format: no policy provided before colon")
+    if number:
         try:
             maximum = int(number, 10)
         except ValueError:

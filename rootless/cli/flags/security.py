@@ -100,7 +100,7 @@ def _capabilities(names: Sequence[str], flag: str) -> frozenset[str]:
         if short == "ALL":
             return frozenset(NAMES)
         if short not in NAMES:
-            raise UsageError(f'invalid {flag}: unknown capability: "{name}"')
+            raise UsageError(f'invalid {flag}: unknown capability: "CAP_{short}"')
         result.add(short)
     return frozenset(result)
 

@@ -56,6 +56,8 @@ def parse_volume(text: str, getcwd: Callable[[], str]) -> Bind | Volume:
 def parse_volumes_from(text: str) -> VolumesFrom:
     """CONTAINER[:OPTIONS]. Raises UsageError."""
     container, _, mode = text.partition(":")
+    if not text:
+        raise UsageError("volumes-from specification cannot be an empty string")
     if not container:
         raise UsageError(f"malformed volumes-from specification: {text}")
     words = mode.split(",") if mode else []

@@ -38,7 +38,6 @@ _RUN: dict[str, Missing] = {
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
     "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
-    "isolation": Missing(_NO_WINDOWS),
     "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
     "link": _NO_LINKS,
     "link-local-ip": _NO_LINK_LOCAL,

@@ -262,6 +262,13 @@ PLATFORM = Text(
     "OS/ARCH[/VARIANT]",
     CONTAINER,
 )
+ISOLATION_TECHNOLOGY = Text(
+    ("isolation",),
+    "Container isolation technology: default",
+    "TECHNOLOGY",
+    CONTAINER,
+    hidden=True,
+)
 QUIET = Flag(("quiet", "q"), "Suppress the pull output", group=CONTAINER)
 DISABLE_CONTENT_TRUST = OnFlag(
     ("disable-content-trust",),

@@ -70,6 +70,7 @@ def options_of(
                 f"'rootless {command_name}' requires at least 1 argument", exit_status=1
             )
         image, command = _image(command[0]), command[1:]
+    _check_unused(parsed)
     storage = _storage_options(parsed)
     entrypoint, command = _entrypoint(parsed, command)
     return ContainerOptions(
@@ -109,7 +110,7 @@ def options_of(
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
         time_limit=_time_limit(parsed),
-        restart=restart_of(parsed),
+        restart=_restart(parsed),
         health=_health(parsed),
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
         ulimits=_ulimits(parsed),
@@ -135,6 +136,18 @@ def options_of(
         limits=limits_of(parsed),
         cgroup_parent=parsed[rows.CGROUP_PARENT],
     )
+
+
+def _check_unused(parsed: Parsed) -> None:
+    """Raise UsageError for a value of an option that has one value here."""
+    if not parsed[rows.DISABLE_CONTENT_TRUST]:
+        raise UsageError(
+            "--disable-content-trust=false is not supported: signatures are not verified",
+            hint="use an image by its digest: NAME@sha256:...",
+        )
+    isolation = parsed[rows.ISOLATION_TECHNOLOGY]
+    if isolation and isolation.lower() != "default":
+        raise UsageError(f"invalid isolation ({isolation}): linux only supports 'default'")
 
 
 def _each(parsed: Parsed, option: Texts, parse: Callable[[str], Value]) -> tuple[Value, ...]:
@@ -165,7 +178,7 @@ def _image(text: str) -> str:
 
 def _platform(parsed: Parsed) -> Platform | None:
     text = parsed[rows.PLATFORM]
-    if text is None:
+    if not text:
         return None
     from rootless.oci.platform import parse_platform
 
@@ -304,11 +317,21 @@ def _time_limit(parsed: Parsed) -> int:
 
 def _stop_signal(parsed: Parsed) -> str | None:
     text = parsed[rows.STOP_SIGNAL]
-    if text is None:
+    if not text:
         return None
     from rootless.cli.flags.signals import parse_signal
 
     return parse_signal(text)
+
+
+def _restart(parsed: Parsed) -> values.RestartPolicy:
+    """Raises GrammarError for what docker's command line refuses, and UsageError for what its daemon does."""
+    try:
+        return restart_of(parsed)
+    except UsageError as error:
+        if error.message.startswith("invalid restart policy format"):
+            raise GrammarError(error.message) from None
+        raise
 
 
 def restart_of(parsed: Parsed) -> values.RestartPolicy:
@@ -350,7 +373,8 @@ def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount
     if parsed[rows.VOLUME_DRIVER]:
         from rootless.volumes.options import check_driver
 
-        check_driver("", parsed[rows.VOLUME_DRIVER] or "")
+        name = next(iter(volumes), "").partition(":")[0]
+        check_driver(name, parsed[rows.VOLUME_DRIVER] or "")
     if not volumes and not mounts and not tmpfs and not zone:
         return ()
     from rootless.cli.flags.mounts import parse_mounts
@@ -529,9 +553,13 @@ def _snapshot_each(parsed: Parsed) -> str:
 _LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)
 
 
+_NO_LIMIT: tuple[object, ...] = (None, 0, ())
+
+
 def limits_of(parsed: Parsed) -> values.ResourceLimits:
     """The limits that were given; zero is none. Raises UsageError."""
-    if not any(parsed.values[row.long] for row in _LIMIT_ROWS):
+    # An empty text is no size; docker refuses it.
+    if not any(parsed.values[row.long] not in _NO_LIMIT for row in _LIMIT_ROWS):
         return values.NO_LIMITS
     from rootless.cli.run.limits import read_limits
 

@@ -35,7 +35,7 @@ def ls(parsed: Parsed, settings: Settings) -> int:
     """List volumes by name."""
     engine = engine_of(settings)
     records = engine.volumes.matching(volume_filters(filter_pairs(parsed, _FILTER)))
-    if parsed[_QUIET]:
+    if parsed[_QUIET] and not parsed[LIST_FORMAT]:
         for record in records:
             print(record.name)
         return 0

@@ -160,7 +160,7 @@ def _config(
         "WorkingDir": options.workdir or image.get("WorkingDir") or "",
         "Entrypoint": _entrypoint(options, image),
         "OnBuild": image.get("OnBuild"),
-        "Labels": dict(record.labels),
+        "Labels": dict(sorted(record.labels.items())),
     }
     stop_signal = options.stop_signal or image.get("StopSignal")
     if stop_signal:

@@ -164,11 +164,13 @@ def _volume_specification(mount: Volume) -> dict[str, Any]:
     if mount.nocopy:
         volume["NoCopy"] = True
     if mount.labels:
-        volume["Labels"] = dict(mount.labels)
+        volume["Labels"] = dict(sorted(mount.labels.items()))
     if mount.subpath:
         volume["Subpath"] = mount.subpath
     if mount.labels or mount.driver_options:
-        options = {"Options": dict(mount.driver_options)} if mount.driver_options else {}
+        options = (
+            {"Options": dict(sorted(mount.driver_options.items()))} if mount.driver_options else {}
+        )
         volume["DriverConfig"] = options
     return {
         "Type": "volume",

@@ -54,12 +54,7 @@ def with_network_name(
 def _with_joined(options: ContainerOptions, containers: Containers) -> ContainerOptions:
     """With the id of the container whose namespaces are shared. Raises NotFoundError."""
     modes = options.namespaces
-    try:
-        record = containers.find(modes.container)
-    except NotFoundError as error:
-        raise NotFoundError(
-            f"joining {modes.joined[0]} namespace of container: {error.message}"
-        ) from None
+    record = containers.find(modes.container)
     return options._replace(namespaces=modes._replace(container=record.id))
 
 

@@ -116,6 +116,9 @@ def attach(context: Context, tree: int, target: str, *changes: MountChange) -> N
     """Change a detached mount and attach it to `target`, which is made where it is missing. Closes `tree`."""
     is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
     at = open_or_make(context, target, directory=is_directory)
+    if stat.S_ISDIR(os.fstat(at).st_mode) is not is_directory:
+        # move_mount(2) reports EINVAL.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     attach_at(tree, at, *changes)
     os.close(at)
     os.close(tree)

@@ -48,7 +48,7 @@ def test_prepared_files_exist_with_the_container(containers):
 def test_ambiguous_prefix_is_refused(containers):
     containers.create(record())
     containers.create(record(B, "db"))
-    with pytest.raises(UsageError, match="multiple containers found with provided prefix: a"):
+    with pytest.raises(UsageError, match="multiple IDs found with provided prefix: a"):
         containers.find("a")
     assert containers.find("ab").name == "db"
 

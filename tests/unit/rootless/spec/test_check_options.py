@@ -19,6 +19,6 @@ HOST_UTS = NamespaceModes(uts=False)
     ],
 )
 def test_name_for_the_hosts_uts_namespace_is_refused(options: ContainerOptions) -> None:
-    with pytest.raises(UsageError, match="the UTS mode host"):
+    with pytest.raises(UsageError, match="the UTS mode"):
         check_options(options)
     check_options(options._replace(namespaces=NamespaceModes()))
