@@ -11,30 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import children_of
 from tests.support.waiting import let_pass, wait_until
 
 pytestmark = [pytest.mark.needs("userns", "fuse"), pytest.mark.slow]
-
-
-def children(pid):
-    try:
-        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-    except OSError:
-        return []
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def everyone(pid):
-    found = [pid]
-    for child in children(pid):
-        found += everyone(child)
-    return found
 
 
 def kill(pid):
@@ -61,8 +41,8 @@ def test_during_the_start_and_the_end_of_a_run(rootless, role):
         options = ("--rm",) if turn % 2 else ("--name", f"c{turn}")
         process = rootless.popen("run", *options, "--rootfs", "/", "sh", "-c", script)
         let_pass(choices.uniform(0, 0.25))
-        monitors = children(process.pid)
-        below = [pid for monitor in monitors for pid in children(monitor)]
+        monitors = children_of(process.pid)
+        below = [pid for monitor in monitors for pid in children_of(monitor)]
         chosen = {
             "run": [process.pid],
             "monitor": monitors,

@@ -10,25 +10,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
+from tests.support.processes import children_of
 from tests.support.rootless import Rootless
 from tests.support.waiting import let_pass, wait_until
-
-
-def children_of(pid: int) -> set[int]:
-    """The processes that are children of this one's first thread (proc_pid_task(5))."""
-    try:
-        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-    except OSError:
-        return set()
 
 
 def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], object]) -> None:
     """Kill every child of the monitor but the container's first process, until `has_ended`."""
 
     def kill() -> object:
-        for pid in children_of(monitor) - {container}:
+        for pid in set(children_of(monitor)) - {container}:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.support.command import Result, run_command
-from tests.support.file_servers import children_of
+from tests.support.processes import children_of
 from tests.support.rootless import remove_tree, short_directory
 
 _ID = 2000

@@ -7,11 +7,12 @@ import re
 import signal
 from pathlib import Path
 
+from tests.support.processes import children_of
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
 
-def is_recorder(pid: str) -> bool:
+def is_recorder(pid: int) -> bool:
     """It is the only child of the monitor that cannot be looked at."""
     try:
         os.readlink(f"/proc/{pid}/ns/user")
@@ -39,9 +40,9 @@ def run_while_recorders_are_killed(rootless: Rootless, image: str, act: str) -> 
     def kill_recorder() -> bool:
         made = len(list(Path(upper).glob("w/*")))
         if made > (killed[-1] if killed else 0) + 3:
-            for child in Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split():
+            for child in children_of(int(monitor)):
                 if is_recorder(child):
-                    os.kill(int(child), signal.SIGKILL)
+                    os.kill(child, signal.SIGKILL)
                     killed.append(made)
         return Path(upper, "w/done").exists()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.support import probes
 from tests.support.command import Result, run_command
+from tests.support.processes import children_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Rootless:
         """Kill what `popen` started and is still there. Its monitor follows it and cleans up."""
         for process in self.started:
             if process.poll() is None:
-                monitors = [os.pidfd_open(pid) for pid in _children(process.pid)]
+                monitors = [os.pidfd_open(pid) for pid in children_of(process.pid)]
                 process.send_signal(signal.SIGKILL)
                 process.wait(20)
                 for monitor in monitors:
@@ -83,13 +84,6 @@ class Rootless:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
         argv = [sys.executable, "-m", "rootless", *arguments]
         return run_command(argv, env=self.env, stdin=stdin, timeout=timeout)
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
 
 
 def short_directory() -> Path:

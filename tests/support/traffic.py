@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.processes import children_of
+
 ROOT = ("--rootfs", "/")
 """A container of the machine's own files, which have an interpreter."""
 
@@ -126,11 +128,10 @@ def free_port() -> int:
 
 def children(pid: int, name: str) -> list[int]:
     """PIDs of the children of a process whose names begin like this."""
-    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(each) for each in pids if _name(each).startswith(name)]
+    return [each for each in children_of(pid) if _name(each).startswith(name)]
 
 
-def _name(pid: str) -> str:
+def _name(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text()
     except OSError:

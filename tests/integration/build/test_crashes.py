@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.file_servers import children_of, servers_below
+from tests.support.file_servers import servers_below
+from tests.support.processes import children_of
 from tests.support.rootless import Rootless
 from tests.support.small_disk import with_small_disk
 from tests.support.waiting import wait_until

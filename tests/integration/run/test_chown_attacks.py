@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import children_of
 from tests.support.recorders import is_recorder
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
@@ -333,9 +334,8 @@ os.chown("f", 9, 10)
     first = int(rootless("inspect", "-f", "{{.State.Pid}}", "c1").ok().stdout)
     found = re.search(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())
     assert found
-    children = Path(f"/proc/{found[1]}/task/{found[1]}/children").read_text().split()
-    (recorder,) = filter(is_recorder, children)
-    os.kill(int(recorder), signal.SIGSTOP)
+    (recorder,) = filter(is_recorder, children_of(int(found[1])))
+    os.kill(recorder, signal.SIGSTOP)
     rootless("exec", "--chown=pretend", "c1", "touch", "/w/go").ok()
     wait_until((upper / "w/killed").exists)
     rootless("kill", "c1").ok()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import probes
-from tests.support.file_servers import children_of, kill_file_servers
+from tests.support.file_servers import kill_file_servers
+from tests.support.processes import children_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -186,7 +187,9 @@ def test_success_without_a_file_server_is_no_success(rootless):
     monitor, server, container = roles(process)
     for _ in range(20 if probes.lacking("fuse-resend") is None else 0):
         os.kill(server, signal.SIGKILL)
-        (server,) = wait_until(lambda killed=server: children_of(monitor) - {container, killed})
+        (server,) = wait_until(
+            lambda killed=server: set(children_of(monitor)) - {container, killed}
+        )
     os.kill(monitor, signal.SIGSTOP)
     os.kill(container, signal.SIGTERM)
     os.kill(server, signal.SIGKILL)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rootless.supervisor.signal_disposition import is_caught
+from tests.support.processes import children_of
 from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -347,8 +348,10 @@ def test_start_of_a_container_on_a_shared_image_leaves_no_process_with_its_outpu
         rootless(*verb, "web").ok()  # to the end of its output
         assert time.monotonic() - begun < 30
     monitor = int(rootless("inspect", "-f", "{{.State.ConmonPid}}", "web").ok().stdout)
-    children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
-    words = [Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0] for child in children]
+    words = [
+        Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]
+        for child in children_of(monitor)
+    ]
     assert words == [b"sleep"]
 
 
