@@ -78,7 +78,7 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         from rootless.cli.hpc.sharing import rank_of, shared_options, write_recipe
 
         shared = shared_options(options, asked.action, is_file=bool(source.path))
-        rank = rank_of(os.environ)
+        rank = rank_of(os.environ, is_first=claim is not None)
         if claim is not None:
             write_recipe(claim, shared, rank, containers.paths, parsed[rows.ENV_FILE])
         return containers.run_joined(shared, rank, progress=progress, claim=claim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.cli.hpc.image import with_action
 from rootless.errors import UsageError
@@ -11,6 +12,7 @@ from rootless.launcher import (
     launcher_descriptors,
     launcher_directories,
     launcher_variables,
+    warning_of,
 )
 from rootless.ranks.rank import Rank, launch_here, rank_command, tag_here
 from rootless.spec.options import Bind
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
     from rootless.spec.options import ContainerOptions
 
 
-def rank_of(environ: Mapping[str, str]) -> Rank:
-    """This process as one of those that share."""
+def rank_of(environ: Mapping[str, str], *, is_first: bool) -> Rank:
+    """This process as one of those that share. The first of a step, or rank 0, tells if its ranks cannot find each other."""
     launch = launch_here(environ)
+    told = launch._replace(rank=0) if launch is not None and is_first else launch
+    if text := warning_of(told, environ, joins=True):
+        print(f"rootless: {text}", file=sys.stderr)
     return Rank(
         tag_here(environ),
         0 if launch is None else launch.local_size,

@@ -90,6 +90,20 @@ def test_scripts_of_an_image_are_honoured_in_a_shared_container(cluster, scripte
     assert cluster.text("exec", "--sharens", scripted_tree, "sh", "-c", script) == "image\n"
 
 
+def test_ranks_that_cannot_find_each_other_are_told_once(cluster):
+    step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
+    words = ("exec", "--sharens", "box:1", "sh", "-c", "echo up; read line")
+    env = {**cluster.env, **step, "SLURM_PROCID": "1"}
+    first = cluster.popen(*words, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert first.stdout.readline() == b"up\n"
+    second = cluster(*words, env={**step, "SLURM_PROCID": "0"}, stdin=b"\n")
+    assert (second.stdout, second.stderr) == (b"up\n", b"")
+    told = first.communicate(b"\n", timeout=60)[1].decode()
+    assert "2 ranks of a Slurm step without PMI" in told
+    with_pmi = {**step, "SLURM_PROCID": "0", "PMI_SIZE": "2", "PMI_RANK": "0"}
+    assert cluster("exec", "--sharens", "box:1", "true", env=with_pmi).stderr == b""
+
+
 def test_processes_of_their_own_cannot_be_shared(cluster):
     failed = cluster("exec", "--sharens", "-C", "box:1", "true")
     assert failed.returncode == 125
