@@ -8,7 +8,7 @@ import time
 
 from rootless.containers.directory import Containers
 from rootless.containers.process_identity import boot_id, is_alive, is_elsewhere, open_process
-from rootless.containers.record import ContainerRecord
+from rootless.containers.record import KILL_CONTAINER, ContainerRecord
 from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
 from rootless.durable import NO_ROOM
@@ -97,8 +97,8 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
 
     Raises RootlessError if the monitor is still there after that.
     """
-    # SIGTERM tells a monitor to end its container, and SIGCONT lets one that is stopped take it.
-    if not _has_ended(record, timeout, (signal.SIGTERM, signal.SIGCONT)) and not _has_ended(
+    # SIGCONT lets a monitor that is stopped take the other signal.
+    if not _has_ended(record, timeout, (KILL_CONTAINER, signal.SIGCONT)) and not _has_ended(
         record, timeout, (signal.SIGKILL,)
     ):
         raise RootlessError(f"container {record.name} did not end within {2 * timeout:g} seconds")

@@ -13,6 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_IGNORED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+    signal.SIGXFSZ,
+)
+
 
 def detach(log: str, preserved: Collection[int] = ()) -> None:
     """Leave the starter's terminal, descriptors but the `preserved`, directory and signal handlers. Standard error is the file
@@ -27,8 +38,15 @@ def detach(log: str, preserved: Collection[int] = ()) -> None:
     for number in FORWARDED:
         if signal.getsignal(number) != signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
-    # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
+    ignore_signals()
+
+
+def ignore_signals(*more: int) -> None:
+    """Ignore these signals and those that are meant for the container. A scheduler sends a signal to each process of a job:
+    SIGUSR1 or SIGXCPU as a warning (sbatch(1), --signal). SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and
+    not the end of this process.
+    """
+    for number in (*_IGNORED, *more):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

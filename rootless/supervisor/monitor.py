@@ -25,6 +25,8 @@ import os
 import select
 import time
 
+from rootless.containers.launch_description import STOP_TIMEOUT
+from rootless.containers.record import KILL_CONTAINER
 from rootless.durable import locked
 from rootless.errors import RootlessError, failure_of
 from rootless.light_stdlib import signal
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.record_keeper import Ending
     from rootless.supervisor.run_resources import RunResources
 
+_SIGNALS = frozenset({signal.SIGTERM, KILL_CONTAINER})
 _QUIET, _MOST_QUIET = 3.0, 3600.0
 """Seconds without anything to do after which a monitor stands by. They double each time, because to stand by and to resume takes
 some tens of milliseconds."""
@@ -75,7 +78,7 @@ class Monitor:
         """As `main`, of a monitor that stood by while its container ran."""
 
         def go_on() -> Ending:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             return self._attend()
 
         self._be_program(lambda: self._supervise(go_on))
@@ -96,8 +99,28 @@ class Monitor:
         finally:
             os._exit(status)
 
-    def _terminate(self, *_: object) -> None:
-        """SIGTERM: kill the container, and do not start it again."""
+    def _take_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(KILL_CONTAINER, self._kill)
+        signal.signal(signal.SIGALRM, self._kill)
+
+    def _stop(self, *_: object) -> None:
+        """SIGTERM, which a scheduler or a shutdown sends to all processes: stop the container, and do not start it again."""
+        life = self._life
+        if life.state is not MonitorState.RUNNING:
+            self._kill()
+            return
+        life.restarts.is_final = True
+        life.run.stop(life.description.stop_signal, None)
+        timeout = life.description.stop_timeout
+        seconds = STOP_TIMEOUT if timeout is None else timeout
+        if seconds >= 0:
+            # poll(2) goes on for the time that it was called with.
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+            self._quiet = 0.0  # the program that waits would end at SIGALRM
+
+    def _kill(self, *_: object) -> None:
+        """Kill the container, and do not start it again."""
         self._life.restarts.is_final = True
         if self._life.state in {MonitorState.READY, MonitorState.RUNNING}:
             self._life.kill()
@@ -107,7 +130,7 @@ class Monitor:
     def _start_and_supervise(self, debug: int | None) -> None:
         life = self._life
         detach(life.description.log, life.description.preserved)
-        signal.signal(signal.SIGTERM, self._terminate)
+        self._take_signals()
         life.resources.make_group(life.description)
 
         def run_first() -> Ending:
@@ -118,7 +141,7 @@ class Monitor:
 
     def _supervise(self, run_first: Callable[[], Ending]) -> None:
         """From a run, which `run_first` brings to its end, to the end of the last one."""
-        signal.signal(signal.SIGTERM, self._terminate)
+        self._take_signals()
         try:
             ending = run_first()
             while self._life.restarts.follows(ending.status) and self._rest(ending):
@@ -213,7 +236,7 @@ class Monitor:
             self._quiet = min(2 * self._quiet, _MOST_QUIET)
             readable = (*run.watched(), *clients.descriptors())
             waits = {**dict.fromkeys(readable, select.POLLIN), **run.interest()}
-            stand_by(self, waits, frozenset({signal.SIGTERM}), modules.of_monitor)
+            stand_by(self, waits, _SIGNALS, modules.of_monitor)
             self._quiet = 0.0  # it cannot
         return clients.wait(run.watched(), limit, run.interest())
 

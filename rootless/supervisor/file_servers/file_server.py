@@ -294,7 +294,7 @@ def _main(end: socket.socket) -> NoReturn:
             if len(received) > 1:
                 description = description._replace(layer=f"/proc/self/fd/{received[1]}")
             detach(description.log)
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             _lift_limits()
             _serve(description, end, received[0])
 

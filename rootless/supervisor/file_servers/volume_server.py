@@ -36,6 +36,7 @@ from rootless.errors import RootlessError
 from rootless.light_stdlib import signal, socket
 from rootless.runtime.idmap_writer import write_maps
 from rootless.supervisor import control_socket
+from rootless.supervisor.detach import ignore_signals
 from rootless.supervisor.engine_log import log_exception, take_streams
 from rootless.supervisor.messages import close_all_but, send_failure
 from rootless.syscalls import descriptors, identity, mount_flags, mounts, processes
@@ -165,10 +166,7 @@ def leave_monitor(served: ServedTree, descriptors_kept: tuple[int, ...]) -> None
     close_all_but(descriptors_kept)
     take_streams(served.log)
     os.chdir("/")
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    ignore_signals(signal.SIGTERM)
 
 
 def import_server() -> None:

@@ -56,7 +56,7 @@ def main(channel: socket.socket, page: memoryview, user_namespace: int) -> NoRet
     """
     status = 1
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # not the monitor's handler
         processes.prctl(processes.PR_SET_DUMPABLE, 0)
         close_all_but((channel.fileno(), user_namespace))
         recorder = _Recorder(channel, page, user_namespace)

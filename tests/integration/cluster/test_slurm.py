@@ -77,18 +77,47 @@ def test_the_tasks_of_an_array_run_their_steps(cluster):
     assert (cluster.cwd / "out2").read_text().splitlines() == ["2.0", "2.1"]
 
 
-@pytest.mark.parametrize("name", ["TERM", "XCPU", "USR1"])
-def test_a_signal_reaches_the_command(cluster, name):
-    script = f"trap 'echo got {name}; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
-    job = submit(
-        cluster,
-        shlex.join(["exec", "srun", "--unbuffered", *shell(cluster, script)]),
-        "--output=out",
+KINDS = pytest.mark.parametrize(
+    "options",
+    [
+        ["hpc", "exec"],
+        ["run", "--rm", "--network", "none"],
+        ["run", "--rm", "--network", "none", "--join"],
+    ],
+    ids=["hpc", "run", "join"],
+)
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["TERM", "XCPU", "USR1", "USR2"])
+def test_a_signal_to_all_processes_of_a_step_reaches_the_command(cluster, name, options):
+    """It goes on, with its files. The shell tells of `sleep`, which has the signal too."""
+    script = (
+        f"trap 'echo got {name}; cat /bin/sh >/tmp/copy && echo read; exit 5' {name}; "
+        "echo ready; while :; do sleep 0.05; done"
     )
+    command = [*cluster.program, *options, "box:1", "sh", "-c", script]
+    if options == ["hpc", "exec"]:
+        script = script.replace(">/tmp/copy", ">/dev/null")
+        command[-1] = script
+    job = submit(cluster, shlex.join(["exec", "srun", "--unbuffered", *command]), "--output=out")
     out = cluster.cwd / "out"
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     cancel(cluster, f"--signal={name}", f"{job}.0")
-    wait_until(lambda: f"got {name}" in out.read_text())
+    shown = {f"got {name}", "read", "srun: error: node: task 0: Exited with exit code 5"}
+    wait_until(lambda: shown <= set(out.read_text().splitlines()), 40)
+
+
+@KINDS
+def test_the_command_of_a_cancelled_job_has_its_time(cluster, slurm, options):
+    script = "trap 'sleep 1; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    command = [*cluster.program, *options, "box:1", "sh", "-c", script]
+    job = submit(cluster, shlex.join(["srun", "--unbuffered", *command]), "--output=out")
+    out = cluster.cwd / "out"
+    wait_until(lambda: out.exists() and "ready" in out.read_text())
+    cancel(cluster, job)
+    wait_until(lambda: "saved" in out.read_text())
+    wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
 
 
 def test_nothing_stays_of_a_cancelled_job_that_ignores_sigterm(cluster, slurm):
@@ -103,15 +132,7 @@ def test_nothing_stays_of_a_cancelled_job_that_ignores_sigterm(cluster, slurm):
     wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["hpc", "exec"],
-        ["run", "--rm", "--network", "none"],
-        ["run", "--rm", "--network", "none", "--join"],
-    ],
-    ids=["hpc", "run", "join"],
-)
+@KINDS
 def test_nothing_stays_of_a_killed_step(cluster, slurm, options):
     command = [*cluster.program, *options, "box:1", "sh", "-c", "echo ready; sleep 1000"]
     job = submit(cluster, shlex.join(["srun", "--unbuffered", *command]), "--output=out")
