@@ -1,5 +1,5 @@
-"""Many ranks on a node: this engine with a container for each and with one for all, Charliecloud, podman, docker, and bare
-processes, on the same files.
+"""Many ranks on a node: this engine with a container for each and with one for all, Apptainer, Charliecloud, podman, docker,
+and bare processes, on the same files.
 """
 
 from __future__ import annotations
@@ -201,6 +201,10 @@ NAMES = (
     "rootless",
     "rootless --read-only",
     "rootless --join",
+    "rootless hpc",
+    "rootless hpc --sharens",
+    "apptainer",
+    "apptainer --sharens",
     "ch-run",
     "ch-run --join",
     "podman",
@@ -234,6 +238,9 @@ def launchers(scratch: Path, runroot: Path, size: Size) -> Iterator[Launcher]:
         ),
         ours.env,
     )
+    yield from _of_clusters("rootless hpc", (*ours.program, "hpc"), _IMAGE, ours.env)
+    if shutil.which("apptainer"):
+        yield from _of_clusters("apptainer", ("apptainer", "--silent"), str(root), {})
     for name in ("podman", "docker"):
         if engine := found.get(name):
             yield Launcher(
@@ -251,6 +258,21 @@ def launchers(scratch: Path, runroot: Path, size: Size) -> Iterator[Launcher]:
             ),
         )
     yield Launcher("processes", lambda _, __, command: command, root=str(root))
+
+
+def _of_clusters(
+    name: str, program: Sequence[str], image: str, env: Mapping[str, str]
+) -> Iterator[Launcher]:
+    """`exec` with a container for each and with one for all: the step is then that of the parent."""
+    for options in ((), ("--sharens",)):
+        yield Launcher(
+            " ".join((name, *options)),
+            lambda _, __, command, options=options: (  # type: ignore[misc]
+                *(*program, "exec", *options, image),
+                *command,
+            ),
+            env,
+        )
 
 
 def _make_root(scratch: Path, size: Size) -> Path:
