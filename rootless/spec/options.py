@@ -246,6 +246,8 @@ class SecurityOptions(NamedTuple):
     mask: tuple[str, ...] = ()
     unmask: tuple[str, ...] = ()
     unmask_all: bool = False
+    labels: tuple[str, ...] = ()
+    """The values of `label=`, which have no effect and are shown by `inspect`."""
     chown: ChownMode | None = None
 
 

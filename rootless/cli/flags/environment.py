@@ -64,8 +64,15 @@ def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
 
 
 def parse_labels(labels: Sequence[str], files: Sequence[str], read: ReadText) -> dict[str, str]:
-    """`NAME=value` or `NAME`; those of the command line win over files. Raises UsageError."""
-    result = {name: value or "" for path in files for name, value in parse_lines(path, read)}
+    """`NAME=value` or `NAME`; those of the command line win over files, in which `NAME` alone is no label, as
+    in docker and podman. Raises UsageError.
+    """
+    result = {
+        name: value
+        for path in files
+        for name, value in parse_lines(path, read)
+        if value is not None
+    }
     for entry in labels:
         name, _, value = entry.partition("=")
         if not name:

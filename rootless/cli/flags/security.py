@@ -23,6 +23,7 @@ def parse_security(
     seccomp, no_new, all_paths = None, False, False
     mask: list[str] = []
     unmask: list[str] = []
+    labels: list[str] = []
     for option in options:
         key, value = _split(option)
         if key == "no-new-privileges":
@@ -37,7 +38,9 @@ def parse_security(
             unmask += _paths(value, option)
         elif key == "systempaths" and value == "unconfined":
             all_paths = True
-        elif key not in {"label", "apparmor"} or (key == "apparmor" and value != "unconfined"):
+        elif key == "label":
+            labels.append(value)
+        elif key != "apparmor" or value != "unconfined":
             raise UsageError(
                 f"invalid --security-opt {option!r}",
                 hint="use seccomp=, no-new-privileges, mask=, unmask=, "
@@ -51,9 +54,16 @@ def parse_security(
             tuple(mask),
             tuple(unmask),
             unmask_all=True,
+            labels=tuple(labels) or ("disable",),
         )
     return SecurityOptions(
-        tweaked(cap_add, cap_drop), seccomp, no_new, tuple(mask), tuple(unmask), all_paths
+        tweaked(cap_add, cap_drop),
+        seccomp,
+        no_new,
+        tuple(mask),
+        tuple(unmask),
+        all_paths,
+        tuple(labels),
     )
 
 

@@ -163,6 +163,7 @@ def _security_options(options: ContainerOptions) -> list[str]:
     words = ["no-new-privileges"] if security.no_new_privileges else []
     if security.seccomp and not options.privileged:
         words.append(f"seccomp={security.seccomp}")
+    words += [f"label={label}" for label in security.labels]
     words += [f"mask={':'.join(security.mask)}"] if security.mask else []
     words += [f"unmask={':'.join(security.unmask)}"] if security.unmask else []
     if security.unmask_all and not options.privileged:

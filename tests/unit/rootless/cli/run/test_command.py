@@ -68,7 +68,7 @@ def test_env_file_that_is_missing_is_refused():
 def test_labels_of_the_command_line_win_over_files(file_of):
     path = file_of("a=1\nb=2\nalone\n")
     options = parse(label=("b=3", "c"), label_file=(path,))
-    assert options.labels == {"a": "1", "b": "3", "alone": "", "c": ""}
+    assert options.labels == {"a": "1", "b": "3", "c": ""}
 
 
 @pytest.mark.parametrize(
