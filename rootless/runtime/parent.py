@@ -422,18 +422,20 @@ def _ended(result: os.waitid_result) -> str:
 
 def clone_error(error: OSError, kinds: Iterable[str], *, in_cgroup: bool) -> LaunchError:
     """The error for namespaces of these kinds that could not be made."""
-    # EBUSY: the group has controllers for groups below it, so no process may be in it (cgroups(7)).
-    if in_cgroup and error.errno in {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP}:
-        return LaunchError(f"cannot start a process in the control group: {error.strerror}")
     from rootless.runtime.refused_namespaces import remedy
 
+    # EACCES is what AppArmor answers too.
+    refusal = remedy(kinds) if error.errno in {errno.EACCES, errno.EPERM, errno.ENOSPC} else ""
+    # EBUSY: the group has controllers for groups below it, so no process may be in it (cgroups(7)).
+    not_for_groups = {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP}
+    if in_cgroup and error.errno in not_for_groups and not refusal:
+        return LaunchError(f"cannot start a process in the control group: {error.strerror}")
     hints = {
         errno.EPERM: "if this is a container itself, its seccomp profile must allow clone3(2) with namespaces",
         errno.ENOSPC: "no user namespaces are left: as root, raise sysctl user.max_user_namespaces",
         errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
         errno.EUSERS: "user namespaces are nested too deeply",
     }
-    refusal = remedy(kinds) if error.errno in {errno.EACCES, errno.EPERM, errno.ENOSPC} else ""
     return LaunchError(
         f"cannot create the container's namespaces: {error.strerror}",
         hint=refusal or hints.get(error.errno or 0),
