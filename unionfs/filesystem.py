@@ -214,6 +214,9 @@ class Transfers(Protocol):
     """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, `Transfer.finish`."""
 
     def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer: ...
+    def begin_flush(self, nodeid: NodeId) -> Transfer:
+        """What close(2) of a file has to wait for where errors are deferred."""
+
     def begin_syncfs(self) -> Transfer: ...
     def begin_copy_range(
         self,
@@ -230,6 +233,9 @@ class Transfers(Protocol):
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
         """All three steps of `begin_fsync`."""
 
+    def flush(self, nodeid: NodeId) -> None:
+        """All three steps of `begin_flush`."""
+
     def begin_complete_copies(self) -> CopyCompletion:
         """Complete the files that have been copied up lazily, while other requests go on."""
 
@@ -242,6 +248,10 @@ class Mount(Protocol):
     """The file system as a whole."""
 
     def statfs(self) -> StatFs: ...
+    @property
+    def defers_errors(self) -> bool:
+        """Whether what write(2) has taken may be lost for want of room, and only fsync(2) or close(2) fail."""
+
     def know_callers(self, ask: Callable[[], int]) -> None:
         """`ask` returns, while a request is being answered, the process that made it; 0 if that is not known."""
 

@@ -207,6 +207,8 @@ class Namespace(Protocol):
 
     leaves_names: bool
     """Whether a file that is removed while it is open leaves another name behind, as on NFS: it is stashed instead."""
+    defers_errors: bool
+    """Whether write(2) of a file may succeed where there is no room, as on NFS: only fsync(2) or close(2) fail."""
 
     def create(
         self, directory: Ref, name: bytes, mode: int, uid: int, gid: int

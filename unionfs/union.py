@@ -221,6 +221,11 @@ class Union:
 
         transfers.run(self.begin_fsync(nodeid, datasync))
 
+    def flush(self, nodeid: NodeId) -> None:
+        from unionfs.ops import transfers
+
+        transfers.run(self.begin_flush(nodeid))
+
     def fallocate(
         self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
     ) -> None:
@@ -255,6 +260,11 @@ class Union:
         from unionfs.ops import transfers
 
         return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
+
+    def begin_flush(self, nodeid: NodeId) -> Transfer:
+        from unionfs.ops import transfers
+
+        return transfers.begin_flush(self._tree, self._tree.node(nodeid))
 
     def begin_syncfs(self) -> Transfer:
         from unionfs.ops import transfers
@@ -338,6 +348,11 @@ class Union:
         adopt.adopt(self._tree, self._tree.directory(parent), prepared, name)
 
     # The rest
+
+    @property
+    def defers_errors(self) -> bool:
+        upper = self._tree.upper
+        return upper is not None and upper.defers_errors
 
     def statfs(self) -> StatFs:
         """Of the file system that takes the writes; without one, of the topmost layer's."""

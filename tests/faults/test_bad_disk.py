@@ -42,8 +42,10 @@ class Place(NamedTuple):
 
 
 @contextlib.contextmanager
-def mounted_union(directory: Path, session: str, options: str = "") -> Iterator[Place]:
-    with faulty_disk(directory) as disk:
+def mounted_union(
+    directory: Path, session: str, options: str = "", *, late: bool = False
+) -> Iterator[Place]:
+    with faulty_disk(directory, late=late) as disk:
         lower, mnt = directory / "lower", directory / "mnt"
         upper, work = disk.path / "upper", disk.path / "work"
         for each in (lower, mnt, upper, work):
@@ -83,6 +85,33 @@ def errno_of(body) -> int:
 
 
 FAULTS = ["EIO", "EDQUOT", "ENOSPC"]
+
+
+@pytest.mark.parametrize("options", ["", ",volatile"])
+def test_write_that_fails_late_is_told_at_close(tmp_path, session, options):
+    """write(2) to a disk that defers errors succeeds, as on NFS; also where nothing is synced."""
+    with mounted_union(tmp_path, session, f",writeback=0{options}", late=True) as union:
+        union.disk.fails(write="ENOSPC")
+        fd = os.open(union.mnt / "new", os.O_WRONLY | os.O_CREAT)
+        assert os.write(fd, b"late") == 4
+        assert errno_of(lambda: os.close(fd)) == errno.ENOSPC
+        union.still_works()
+
+
+@pytest.mark.parametrize("options", ["", ",volatile"])
+@pytest.mark.parametrize("name", ["small", "big"])
+def test_copy_that_fails_late_leaves_the_file_as_it_was(tmp_path, session, name, options):
+    with mounted_union(tmp_path, session, f"{options}", late=True) as union:
+        before = (union.mnt / name).read_bytes()
+        union.disk.fails(write="ENOSPC")
+        for change in (
+            lambda: os.chmod(union.mnt / name, 0o600),
+            lambda: os.truncate(union.mnt / name, 3),
+        ):
+            assert errno_of(change) == errno.ENOSPC
+        assert (union.mnt / name).read_bytes() == before
+        assert not (union.upper / name).exists()
+        union.still_works()
 
 
 @pytest.mark.parametrize("fault", FAULTS)

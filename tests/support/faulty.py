@@ -1,10 +1,11 @@
 """A file system that fails or delays operations on request, mounted on the host: what an upper lies on
 where a test wants its disk to be bad.
 
-    python -m tests.support.faulty DIRECTORY MOUNTPOINT CONTROL
+    python -m tests.support.faulty DIRECTORY MOUNTPOINT CONTROL [late]
 
 CONTROL is a JSON object, read at each operation: {"write": "EIO", "fsync": 1.5}. A name of an errno is
-raised; a number is how many seconds the operation takes.
+raised; a number is how many seconds the operation takes. `late`: the kernel keeps what is written in its
+cache, as a client of NFS does, so that write(2) succeeds and close(2) or fsync(2) fails.
 """
 
 from __future__ import annotations
@@ -105,12 +106,13 @@ class Disk:
 
 
 @contextlib.contextmanager
-def faulty_disk(directory: Path) -> Iterator[Disk]:
+def faulty_disk(directory: Path, *, late: bool = False) -> Iterator[Disk]:
     mountpoint, control = directory / "disk", directory / "control"
     mountpoint.mkdir()
     disk = Disk(mountpoint, control)
     disk.fails()
-    with served_disk("tests.support.faulty", directory, mountpoint, str(control)):
+    arguments = [str(control), *(["late"] if late else [])]
+    with served_disk("tests.support.faulty", directory, mountpoint, *arguments):
         try:
             yield disk
         finally:
@@ -135,12 +137,12 @@ def served_disk(module: str, directory: Path, mountpoint: Path, *arguments: str)
 
 
 def main() -> None:
-    directory, mountpoint, control = sys.argv[1:]
+    directory, mountpoint, control, *late = sys.argv[1:]
     filesystem = Faulty(directory, control)
     device = mount(mountpoint, MountOptions(default_permissions=True))
     from unionfs.session.device import serve
 
-    serve(device, filesystem, ServeOptions(writeback=False))
+    serve(device, filesystem, ServeOptions(writeback=bool(late)))
 
 
 if __name__ == "__main__":

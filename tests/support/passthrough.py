@@ -357,6 +357,14 @@ class Passthrough:
 
         return Transfer(sync)
 
+    defers_errors = False
+
+    def flush(self, nodeid: NodeId) -> None:
+        raise NotImplementedError
+
+    def begin_flush(self, nodeid: NodeId) -> Transfer:
+        raise NotImplementedError
+
     def begin_syncfs(self) -> Transfer:
         return Transfer(lambda: 0)
 

@@ -256,6 +256,7 @@ class ChainedUpper(UpperChain):
     newest; with its work directory it has the index and the logs of all."""
 
     leaves_names = False  # nothing is removed
+    defers_errors = False
 
     def __init__(self, frozen: Sequence[DirectoryLayer], top: ReadOnlyUpper) -> None:
         super().__init__([*frozen, top])

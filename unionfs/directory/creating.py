@@ -66,6 +66,7 @@ class CreatingLayer(DirectoryLayer):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
         self._work = WorkDirectory(self._work_path)
         self.leaves_names = False
+        self.defers_errors = self._work.defers_errors()
         if os.fstat(self._work.fd).st_dev != self._device:
             raise OSError(
                 errno.EXDEV,

@@ -24,6 +24,7 @@ class ReadOnlyUpper(DirectoryLayer):
     several names below."""
 
     leaves_names = False  # nothing is removed
+    defers_errors = False
 
     def __init__(
         self,

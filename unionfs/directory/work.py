@@ -16,7 +16,12 @@ import time
 from unionfs import whiteouts
 from unionfs.directory import link_index
 from unionfs.directory.dirfds import READ_DIRECTORY
-from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
+from unionfs.syscalls.files import (
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    file_system_type,
+    renameat2,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +47,9 @@ _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
 _POLL_SECONDS = 0.005
+_RESERVES_SPACE = frozenset({0x01021994, 0x858458F6, 0x9123683E, 0x794C7630, 0x2FC12FC1})
+"""tmpfs, ramfs, btrfs, overlayfs and ZFS (linux/magic.h): no disk is their device, and write(2) reports that they are full."""
+
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -182,6 +190,12 @@ class WorkDirectory:
             return len(os.listdir(self.fd)) == before
         finally:
             os.close(fd)
+
+    def defers_errors(self) -> bool:
+        """Whether write(2) may succeed where there is no room, and only fsync(2) or close(2) fail, as on NFS."""
+        if os.major(os.fstat(self.fd).st_dev) != 0:
+            return False  # of a disk
+        return file_system_type(self.fd) not in _RESERVES_SPACE
 
     def install(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
         """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if

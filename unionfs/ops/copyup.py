@@ -177,7 +177,7 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         return
     try:
         if not tree.volatile and not plan.is_synced:
-            if plan.is_written_later and plan.lazy is None:
+            if plan.is_written_later and plan.lazy is None and not upper.defers_errors:
                 tree.files.write_later(plan.draft.fd)
             else:
                 plan.sync()

@@ -46,6 +46,8 @@ class OpenFiles:
         """Called with the node at each use of a backing that is not pinned."""
         self.pinned = 0
         """How many files are kept open because nothing else leads to them."""
+        self.lost: dict[Node, int] = {}
+        """The errno of a close(2) that failed, where the file system defers errors, until it is reported."""
         self.unwritten: list[int] = []
         """Descriptors of files whose data `write_out` hands to the disk."""
 
@@ -113,10 +115,18 @@ class OpenFiles:
         node.backing = None
         self.pinned -= backing.pinned
         self.kept.pop(node, None)
-        if backing.file is not None:
-            backing.file.close()
-        else:
-            os.close(backing.fd)
+        try:
+            if backing.file is not None:
+                backing.file.close()
+            else:
+                os.close(backing.fd)
+        except OSError as failed:
+            self.lost[node] = failed.errno or errno.EIO
+
+    def report_lost(self, node: Node) -> None:
+        """Raise the error of a close(2) of the node's file, once."""
+        if number := self.lost.pop(node, 0):
+            raise OSError(number, os.strerror(number))
 
 
 def end_lazy(node: Node, backing: Backing) -> None:

@@ -38,14 +38,20 @@ _NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 class Transfer:
     """Work to be run once, then finished by the thread that began it. `done` is the number of bytes moved."""
 
-    __slots__ = ("_descriptors", "_work", "done", "target")
+    __slots__ = ("_descriptors", "_lost", "_work", "done", "target")
 
     def __init__(
-        self, work: Callable[[], int], *descriptors: int, target: Node | None = None
+        self,
+        work: Callable[[], int],
+        *descriptors: int,
+        target: Node | None = None,
+        lost: dict[Node, int] | None = None,
     ) -> None:
+        """`target`: what is written to. `lost`: as of OpenFiles."""
         self._work = work
         self._descriptors = descriptors
         self.target = target
+        self._lost = lost
         self.done = 0
 
     def run(self) -> int:
@@ -55,10 +61,15 @@ class Transfer:
 
     def finish(self) -> None:
         """Close the descriptors, and account for what has been moved."""
-        for fd in self._descriptors:
-            os.close(fd)
-        self._descriptors = ()
         target = self.target
+        for fd in self._descriptors:
+            try:
+                os.close(fd)
+            except OSError as failed:
+                # Of a file system that defers errors; fsync(2) or close(2) of the client gets it.
+                if target is not None and self._lost is not None:
+                    self._lost[target] = failed.errno or errno.EIO
+        self._descriptors = ()
         if target is not None:
             target.stale = True
             if target.copy_up_record is not None:
@@ -82,6 +93,7 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
         missing = node.backing is None and node.ref is None
         if node.layer != UPPER or missing or not stat.S_ISREG(node.attributes.mode):
             return Transfer(_already(0))
+        tree.files.report_lost(node)
         fd = os.dup(open_backing(tree, node).fd)
 
     sync_attributes = tree.layers.writable().sync_attributes
@@ -95,6 +107,22 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
         return 0
 
     return Transfer(sync, fd)
+
+
+def begin_flush(tree: Tree, node: Node) -> Transfer:
+    """What close(2) does on a file system that defers errors: write the file out, and report what could not be."""
+    files = tree.files
+    files.report_lost(node)
+    backing = node.backing
+    if backing is None or not (backing.writable or backing.lazy):
+        return Transfer(_already(0))
+    fd = os.dup(backing.fd)
+
+    def flush() -> int:
+        os.close(fd)  # flushes the file, as each close(2) of a descriptor does
+        return 0
+
+    return Transfer(flush)
 
 
 def begin_syncfs(tree: Tree) -> Transfer:
@@ -150,7 +178,11 @@ def begin_copy(
         raise
 
     return Transfer(
-        lambda: _copy(from_fd, start, to_fd, target_offset, length), from_fd, to_fd, target=target
+        lambda: _copy(from_fd, start, to_fd, target_offset, length),
+        from_fd,
+        to_fd,
+        target=target,
+        lost=tree.files.lost,
     )
 
 

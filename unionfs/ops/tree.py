@@ -148,6 +148,8 @@ class Tree:
             upper.clean(kept_stashes)
             if upper.leaves_names:
                 self.files.forbid_pins()
+            # A copy must be known to be complete before it takes the original's place.
+            self.volatile = options.volatile and not upper.defers_errors
             self.lazy_copies.require_lowers(upper)
         if not options.own_numbers:
             for tag, layer in enumerate(reversed(lowers), 1):

@@ -16,6 +16,7 @@ from unionfs.session.requests import (
     Create,
     Empty,
     Fallocate,
+    Flush,
     Fsync,
     Header,
     Init,
@@ -132,6 +133,11 @@ def _fsync(body: bytes) -> Fsync:
     return Fsync(fh, flags)
 
 
+def _flush(body: bytes) -> Flush:
+    fh, _, _, lock_owner = _exactly(wire.FLUSH_IN, body)
+    return Flush(fh, lock_owner)
+
+
 def _setxattr(body: bytes, *, extended: bool) -> Setxattr:
     if extended:
         size, flags, acl_flags, _ = _unpack(wire.SETXATTR_IN, body)
@@ -201,6 +207,7 @@ _DECODERS: dict[int, Callable[[bytes], Request]] = {
     Opcode.LINK: _link,
     Opcode.STATFS: _empty,
     Opcode.FSYNC: _fsync,
+    Opcode.FLUSH: _flush,
     Opcode.LISTXATTR: _listxattr,
     Opcode.REMOVEXATTR: _lone_name,
     Opcode.READDIR: _read,

@@ -52,6 +52,7 @@ GONE = frozenset({ENODEV, ECONNABORTED})
 _TRANSFERS = (
     Opcode.FSYNC,
     Opcode.FSYNCDIR,
+    Opcode.FLUSH,
     Opcode.SYNCFS,
     Opcode.COPY_FILE_RANGE,
     Opcode.COPY_FILE_RANGE_64,
@@ -75,6 +76,12 @@ _COPYING_THREADS = 4
 _FLUSHING_THREADS = 16
 _READING_THREADS = 16
 _READ = int(Opcode.READ)
+
+
+def _left_to_kernel(options: ServeOptions, *, flushes: bool) -> tuple[Opcode, ...]:
+    """The requests that are answered ENOSYS by choice. `flushes`: FLUSH is not one of them."""
+    syncs = () if options.fsync else (Opcode.FSYNC, Opcode.FSYNCDIR)
+    return (*syncs, *(() if flushes else (Opcode.FLUSH,)), *(() if options.xattrs else _XATTRS))
 
 
 class Dispatcher:
@@ -113,7 +120,11 @@ class Dispatcher:
         numbers do not repeat."""
         filesystem.know_callers(self._caller)
         self._copies = Copies(
-            filesystem, self._copying, self._resume, self._fault, durable=options.fsync
+            filesystem,
+            self._copying,
+            self._resume,
+            self._fault,
+            durable=options.fsync or filesystem.defers_errors,
         )
         self._splicer = Splicer(device)
         self._slow_reads = SlowReads(
@@ -163,11 +174,8 @@ class Dispatcher:
             self._lookup = self._table[Opcode.LOOKUP]
             self._root_name = os.fsencode(options.root_name) + b"\0"
             self._table[Opcode.LOOKUP] = self._lookup_root
-        if not options.fsync:
-            del self._table[Opcode.FSYNC], self._table[Opcode.FSYNCDIR]
-        if not options.xattrs:
-            for opcode in _XATTRS:
-                del self._table[opcode]
+        for opcode in _left_to_kernel(options, flushes=filesystem.defers_errors):
+            del self._table[opcode]
 
     def _make_throttle(self) -> Throttle | None:
         bps, iops = self._options.bps, self._options.iops

@@ -7,8 +7,8 @@ An OSError is the reply's errno. An operation that is in no table is answered EN
 
 * OPEN, OPENDIR: the kernel stops asking, keeps file data and listings cached, and sends no
   RELEASE. I/O is by node.
-* FLUSH, ACCESS: the kernel stops asking; permissions are its own to check, under
-  default_permissions.
+* FLUSH, unless the upper is on a file system that defers errors: write(2) has reported each.
+* ACCESS: permissions are the kernel's own to check, under default_permissions.
 * GETLK, SETLK, SETLKW, POLL, BMAP, SETUPMAPPING, REMOVEMAPPING: the kernel's own answer for a
   local file is right.
 """

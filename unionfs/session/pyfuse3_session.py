@@ -223,8 +223,10 @@ class Operations(pyfuse3.Operations):
         self._fs.release(NodeId(fh))
 
     @_operation(Opcode.FLUSH)
-    async def flush(self, _fh: int) -> None:
-        raise pyfuse3.FUSEError(ENOSYS)
+    async def flush(self, fh: int) -> None:
+        if not self._fs.defers_errors:
+            raise pyfuse3.FUSEError(ENOSYS)
+        self._fs.flush(NodeId(fh))
 
     @_operation(Opcode.READ)
     async def read(self, fh: int, offset: int, size: int) -> bytes:

@@ -80,6 +80,11 @@ class Fsync(NamedTuple):
     flags: int
 
 
+class Flush(NamedTuple):
+    fh: int
+    lock_owner: int
+
+
 class Setxattr(NamedTuple):
     """`acl_flags` is 0 unless SETXATTR_EXT was negotiated."""
 
@@ -143,6 +148,7 @@ Request = (
     | Create
     | Read
     | Fsync
+    | Flush
     | Setxattr
     | Listxattr
     | Fallocate

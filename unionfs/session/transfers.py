@@ -1,4 +1,4 @@
-"""Requests that wait for a disk or move many bytes: FSYNC, SYNCFS, COPY_FILE_RANGE, and the completion
+"""Requests that wait for a disk or move many bytes: FSYNC, FLUSH, SYNCFS, COPY_FILE_RANGE, and the completion
 of lazy copies. Threads carry them out, and other requests go on.
 
 These are handlers as those of handlers.py; one that returns None replies later.
@@ -63,16 +63,23 @@ class TransferHandlers:
         self.table: dict[int, Handler] = {
             Opcode.FSYNC: self._fsync,
             Opcode.FSYNCDIR: self._fsync,
+            Opcode.FLUSH: self._flush,
             Opcode.SYNCFS: self._syncfs,
             Opcode.COPY_FILE_RANGE: self._copy_file_range,
             Opcode.COPY_FILE_RANGE_64: self._copy_file_range_64,
         }
 
     def _fsync(self, header: Header, request: requests.Fsync) -> bytes | None:
-        """A small one without a thread, which would take longer than it does."""
-        transfer = self._fs.begin_fsync(
-            NodeId(header.nodeid), bool(request.flags & wire.FSYNC_FDATASYNC)
+        return self._sync(
+            header,
+            self._fs.begin_fsync(NodeId(header.nodeid), bool(request.flags & wire.FSYNC_FDATASYNC)),
         )
+
+    def _flush(self, header: Header, _request: requests.Flush) -> bytes | None:
+        return self._sync(header, self._fs.begin_flush(NodeId(header.nodeid)))
+
+    def _sync(self, header: Header, transfer: Transfer) -> bytes | None:
+        """A small one without a thread, which would take longer than it does."""
         written = self._counters.bytes[_WRITE]
         is_small = written - self._written < BIG and self._last_sync < _SLOW
         self._written = written

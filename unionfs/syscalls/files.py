@@ -1,4 +1,4 @@
-"""renameat2(2), fallocate(2), syncfs(2) and statx(2); and pread(2) of all there is."""
+"""renameat2(2), fallocate(2), syncfs(2), fstatfs(2) and statx(2); and pread(2) of all there is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_NOFOLLOW = 0x100
 STATX_BTIME = 0x800
 
+
 _renameat2 = LIBC.renameat2
 _renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 _renameat2.restype = ctypes.c_int
@@ -38,9 +39,19 @@ _syncfs = LIBC.syncfs
 _syncfs.argtypes = [ctypes.c_int]
 _syncfs.restype = ctypes.c_int
 
+_fstatfs = LIBC.fstatfs
+_fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_fstatfs.restype = ctypes.c_int
+
 _statx = LIBC.statx
 _statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
 _statx.restype = ctypes.c_int
+
+
+class _StatFs(ctypes.Structure):
+    """struct statfs of asm-generic/statfs.h with 64 bits; what follows the type is not read."""
+
+    _fields_ = (("f_type", ctypes.c_int64), *((f"word{n}", ctypes.c_int64) for n in range(14)))
 
 
 class _Timestamp(ctypes.Structure):
@@ -105,6 +116,13 @@ def sync_file_range(fd: int, flags: int) -> None:
 
 def syncfs(fd: int) -> None:
     check(_syncfs(fd))
+
+
+def file_system_type(fd: int) -> int:
+    """`f_type` of fstatfs(2): a number of linux/magic.h."""
+    buffer = _StatFs()
+    check(_fstatfs(fd, ctypes.byref(buffer)))
+    return int(buffer.f_type)
 
 
 def statx(dirfd: int, pathname: bytes, flags: int, mask: int = STATX_BTIME) -> Statx:

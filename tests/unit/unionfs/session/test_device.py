@@ -22,6 +22,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.defers_errors = False
 
     def know_callers(self, ask):
         pass
