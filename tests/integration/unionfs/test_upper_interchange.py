@@ -48,7 +48,7 @@ def names(union: Union, nodeid: int = ROOT_NODE) -> set[bytes]:
     return {item.name for item in union.readdir(nodeid, 0)}
 
 
-@pytest.mark.needs("userns")
+@pytest.mark.needs("userns", "overlay")
 def test_kernel_overlayfs_and_the_union_take_turns_on_one_upper(tmp_path) -> None:
     top = str(tmp_path)
     for directory in ("lower/d/sub", "lower/e", "mnt", "upper", "work"):
