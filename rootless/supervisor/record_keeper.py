@@ -108,7 +108,11 @@ class RecordKeeper:
                 error="",
             )
 
-        self._containers.change(self._record.id, change)
+        try:
+            self._containers.change(self._record.id, change)
+        except OSError as error:
+            # The command may have filled the disk already, which is no reason to end it.
+            log(f"writing the record: {error}")
         self._events.started()
 
     def server_replaced(self, server: int) -> None:
