@@ -67,6 +67,8 @@ class Recorder:
     2, 5, 8, ... are reported as longer than the data of `file`.
     """
 
+    defers_errors = False
+
     def __init__(self, file: int) -> None:
         self.calls: list[tuple[object, ...]] = []
         self._file = file
