@@ -144,13 +144,16 @@ class ForegroundRun:
             self._started.wait()
 
     def _stand_by(self, waits: Mapping[int, int], signals: frozenset[int]) -> None:
-        from rootless.module_packs import RESUMED_CLIENT
-        from rootless.supervisor.standby import modules
-        from rootless.supervisor.standby.entering import stand_by
+        try:
+            from rootless.module_packs import RESUMED_CLIENT
+            from rootless.supervisor.standby import modules
+            from rootless.supervisor.standby.entering import stand_by
 
-        stand_by(
-            self, waits, signals, lambda: modules.of_pack(RESUMED_CLIENT), command=self._command
-        )
+            stand_by(
+                self, waits, signals, lambda: modules.of_pack(RESUMED_CLIENT), command=self._command
+            )
+        except Exception:  # noqa: BLE001 - what is loaded only now may be of another release
+            return
 
 
 def forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:

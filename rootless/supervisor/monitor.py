@@ -39,7 +39,7 @@ from rootless.supervisor.protocol import MonitorState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
 
     from rootless.containers.launch_description import LaunchDescription
@@ -230,15 +230,21 @@ class Monitor:
             ready = clients.wait(run.watched(), self._quiet * 1000, run.interest())
             if ready:
                 return ready
-            from rootless.supervisor.standby import modules
-            from rootless.supervisor.standby.entering import stand_by
-
             self._quiet = min(2 * self._quiet, _MOST_QUIET)
             readable = (*run.watched(), *clients.descriptors())
-            waits = {**dict.fromkeys(readable, select.POLLIN), **run.interest()}
-            stand_by(self, waits, _SIGNALS, modules.of_monitor)
+            try:
+                self._stand_by({**dict.fromkeys(readable, select.POLLIN), **run.interest()})
+            except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
+                log_exception(error)
             self._quiet = 0.0  # it cannot
         return clients.wait(run.watched(), limit, run.interest())
+
+    def _stand_by(self, waits: Mapping[int, int]) -> None:
+        """Returns if the process cannot stand by."""
+        from rootless.supervisor.standby import modules
+        from rootless.supervisor.standby.entering import stand_by
+
+        stand_by(self, waits, _SIGNALS, modules.of_monitor)
 
     def _rest(self, ending: Ending) -> bool:
         """Report the end of this run to the clients, and wait until the next is due. False if a client

@@ -12,6 +12,7 @@ import select
 
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.light_stdlib import read_file, signal
+from rootless.supervisor.engine_log import log_exception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ class RestingServer:
         self._is_asked = False
         served = sum(counters.nanoseconds)
         if served == self._served and _has_one_thread() and _memory() <= _MOST_MEMORY:
-            self._stand_by()
+            try:
+                self._stand_by()
+            except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
+                log_exception(error)
         else:
             self._served = served
             signal.setitimer(signal.ITIMER_REAL, self._quiet)
@@ -127,15 +131,17 @@ class RestingServer:
         self._locks = _descriptors_of(description.work)
         self._description = description.packed()
         layer = _number_of(description.layer)
-        stand_by(
-            self,
-            {self.device: select.POLLIN},
-            _WAKING,
-            # Its modules are those of the monitor that it was forked from.
-            lambda: modules.of_pack(RESUMED_SERVER, start_time(os.getppid())),
-            kept=(self.device, self.memory, self.end.fileno(), *layer, *self._locks),
-        )
-        self._description = description
+        try:
+            stand_by(
+                self,
+                {self.device: select.POLLIN},
+                _WAKING,
+                # Its modules are those of the monitor that it was forked from.
+                lambda: modules.of_pack(RESUMED_SERVER, start_time(os.getppid())),
+                kept=(self.device, self.memory, self.end.fileno(), *layer, *self._locks),
+            )
+        finally:
+            self._description = description
 
 
 def _has_one_thread() -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 import rootless as package
 from tests.support import tmux
-from tests.support.waiting import assert_stays, wait_until
+from tests.support.waiting import assert_stays, let_pass, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -225,6 +225,7 @@ def copied_tree(tmp_path):
     for name in ("rootless", "unionfs"):
         source = Path(package.__file__).parent.parent / name
         shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
+    let_pass(0.1)  # a process knows to a hundredth of a second whether a module is older
     return tree
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rootless as package
-from tests.support.waiting import assert_stays, wait_until
+from tests.support.waiting import assert_stays, let_pass, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend", "busybox")
 
@@ -161,11 +161,23 @@ def test_it_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
 
 
+def test_it_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tmp_path):
+    """As that of another release that is installed meanwhile."""
+    tree = copied_tree(tmp_path)
+    running = run_from(box, tree)
+    for path in (tree / "rootless/supervisor/standby").glob("*.py"):
+        path.write_text("raise RuntimeError('of another release')\n")
+    assert_stays(lambda: not stands_by(server_of(box)), 8)
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.returncode == 0
+
+
 def copied_tree(tmp_path):
     tree = tmp_path / "tree"
     for name in ("rootless", "unionfs"):
         source = Path(package.__file__).parent.parent / name
         shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
+    let_pass(0.1)  # a process knows to a hundredth of a second whether a module is older
     return tree
 
 
