@@ -338,13 +338,12 @@ def _given_variables(parsed: Parsed) -> dict[str, str]:
     """Those of --env-file, and of --env, which win. Raises UsageError."""
     result: dict[str, str] = {}
     if parsed[rows.ENV_FILE]:
-        from rootless.cli.context import read_text
         from rootless.cli.flags.environment import parse_lines
 
         for path in parsed[rows.ENV_FILE]:
-            for name, value in parse_lines(path, read_text):
+            for name, value in parse_lines(path, _read_script):
                 if value is not None:
-                    result[name.removeprefix("export ")] = _unquoted(value)
+                    result[name] = _unquoted(value)
     for text in parsed[rows.ENV]:
         last = ""
         for field in text.split(","):
@@ -357,6 +356,14 @@ def _given_variables(parsed: Parsed) -> dict[str, str]:
             else:
                 raise UsageError(f"invalid environment variable {text!r}", hint="use NAME=VALUE")
     return result
+
+
+def _read_script(path: str) -> str:
+    """A file of variables, which Apptainer takes for a script of the shell. Raises UsageError."""
+    from rootless.cli.context import read_text
+
+    lines = read_text(path).splitlines(keepends=True)
+    return "".join(line.lstrip().removeprefix("export ") for line in lines)
 
 
 def _unquoted(value: str) -> str:

@@ -68,7 +68,7 @@ def make_images(directory: Path, busybox: Path) -> None:
     (directory / "text.sif").write_text("no image\n" * 100)
     (directory / "truncated.sif").write_bytes((directory / "tool.sif").read_bytes()[:40000])
     (directory / "env.list").write_text(
-        "# comment\nONE=1\nTWO=two words\n\nQUOTED=\"q q\"\nexport EXPORTED=yes\nSINGLE='s s'\n"
+        "# comment\nONE=1\nTWO=two\n\nQUOTED=\"q q\"\nexport EXPORTED=yes\nSINGLE='s s'\n"
     )
     (directory / "env2.list").write_text("TWO=2\n")
     _ext3(directory / "image.ext3")
