@@ -41,13 +41,17 @@ class Modules(NamedTuple):
     """Of each other module: its source, whether it is a package, and its code."""
 
 
-_kept: list[Modules] = []
-"""With which this process has gone on, if it stood by."""
+_kept: dict[int, Modules] = {}
+"""With which the process of this PID stands by. A process that it forks is another program: it loads other modules, and has
+closed the descriptors.
+"""
 
 
-def keep(modules: Modules) -> None:
-    """Take these for the ones that this process has loaded."""
-    _kept[:] = [modules]
+def keep(modules: Modules) -> Modules:
+    """Take these for the ones that this process has loaded. Returns them."""
+    _kept.clear()
+    _kept[os.getpid()] = modules
+    return modules
 
 
 def of_monitor(start: int = 0) -> Modules:
@@ -55,9 +59,7 @@ def of_monitor(start: int = 0) -> Modules:
     from have been replaced since, and ImportError and SyntaxError where they cannot be read.
     """
     started = time.time() - _age(start)
-    if not _kept:
-        keep(_opened(started))
-    modules = _kept[0]
+    modules = _kept.get(os.getpid()) or keep(_opened(started))
     _add(modules, (name for name in sys.modules if name not in modules.packed), started)
     return modules
 
@@ -67,12 +69,12 @@ def of_pack(name: str, start: int = 0) -> Modules:
     loaded, if that was before the process was forked (clock ticks since boot).
     """
     started = time.time() - _age(start)
-    if not _kept:
+    modules = _kept.get(os.getpid())
+    if modules is None:
         pack = _open(name, started)
         if pack is None:
             return of_monitor(start)
-        keep(Modules([pack[0]], pack[1], {}))
-    modules = _kept[0]
+        modules = keep(Modules([pack[0]], pack[1], {}))
     if not modules.packs:
         return of_monitor(start)
     _add(modules, _BEFORE_PACKS, started)

@@ -32,9 +32,16 @@ def directory_of(box):
     return path
 
 
+def record_of(box):
+    return json.loads((directory_of(box) / "container.json").read_text())
+
+
 def server_of(box):
-    record = json.loads((directory_of(box) / "container.json").read_text())
-    return record["server_pid"]
+    return record_of(box)["server_pid"]
+
+
+def monitor_of(box):
+    return record_of(box)["monitor_pid"]
 
 
 def stands_by(pid):
@@ -101,7 +108,7 @@ def test_what_the_kernel_has_not_written_yet_is_kept(box):
     running.stdin.write(b"\n")
     running.stdin.flush()
     assert running.stdout.readline() == b"written\n"
-    record = json.loads((directory_of(box) / "container.json").read_text())
+    record = record_of(box)
     os.kill(record["monitor_pid"], signal.SIGKILL)
     running.communicate(timeout=60)
     wait_until(lambda: not os.path.exists(f"/proc/{record['server_pid']}"))
@@ -136,17 +143,26 @@ def test_one_of_another_release_takes_over(box):
 
 @pytest.mark.parametrize("packs", [True, False])
 def test_it_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
-    """Another release is installed meanwhile, none of whose modules works."""
     tree = copied_tree(tmp_path)
     if packs:
-        writer = [sys.executable, "-m", "rootless.pack_writer"]
-        subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
+        write_packs(box, tree)
     running = run_from(box, tree)
     wait_until(lambda: stands_by(server_of(box)))
-    for path in tree.rglob("*.py"):
-        path.write_text("raise RuntimeError('of another release')\n")
-    for path in tree.rglob("*.pack"):
-        path.unlink()
+    install_another_release(tree)
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.returncode == 0
+
+
+def test_one_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, tmp_path):
+    tree = copied_tree(tmp_path)
+    write_packs(box, tree)
+    running = run_from(box, tree)
+    wait_until(lambda: stands_by(monitor_of(box)) and stands_by(server_of(box)))
+    before = server_of(box)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: server_of(box) not in {0, before})
+    wait_until(lambda: stands_by(server_of(box)))
+    install_another_release(tree)
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
     assert running.returncode == 0
 
@@ -179,6 +195,19 @@ def copied_tree(tmp_path):
         shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
     let_pass(0.1)  # a process knows to a hundredth of a second whether a module is older
     return tree
+
+
+def write_packs(box, tree):
+    writer = [sys.executable, "-m", "rootless.pack_writer"]
+    subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
+
+
+def install_another_release(tree):
+    """None of its modules works."""
+    for path in tree.rglob("*.py"):
+        path.write_text("raise RuntimeError('of another release')\n")
+    for path in tree.rglob("*.pack"):
+        path.unlink()
 
 
 def environment(box, tree):
