@@ -9,6 +9,19 @@ import sys
 # again costs a sixth of the start; commands other than `run` turn the collector on again.
 gc.disable()
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    # What `signal` has under other names, without its enumerations.
+    import _signal as signal
+
+_MAY_BE_INTERRUPTED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""False where the caller ignores SIGINT."""
+if _MAY_BE_INTERRUPTED:
+    # Until the command runs, SIGINT ends this process: an exception in the middle of an import would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 _HAS_PACK = not {"run", "exec", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
 _FIRST = ""
 """The pack that has been loaded."""
@@ -44,7 +57,11 @@ def main() -> None:
         module_packs.load(module_packs.HPC if sys.argv[1] == "hpc" else module_packs.JOIN)
     from rootless.cli.main import main as run_command_line
 
+    if _MAY_BE_INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     status = run_command_line(claim=claim, ahead=monitor)
+    if _MAY_BE_INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if monitor is not None:
         monitor.abandon()
     if _HAS_PACK:

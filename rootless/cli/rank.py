@@ -23,8 +23,6 @@ def become_rank(arguments: Sequence[str]) -> Claim | None:
         entry = entry_by_recipe(arguments, os.environ)
     except (RootlessError, OSError):
         return None  # reading the command line finds the same
-    except KeyboardInterrupt:
-        os._exit(130)
     if entry is None or isinstance(entry, Claim):
         return entry
     try:

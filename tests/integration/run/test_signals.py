@@ -141,3 +141,14 @@ def test_signals_that_come_after_the_end_are_dropped_and_the_next_ends_the_calle
         "assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & fault_signals.FAULTS\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_interrupt_while_the_program_is_imported_prints_no_traceback(rootless):
+    argv = [sys.executable, "-X", "importtime", "-m", "rootless"]
+    argv += ["run", "--rm", "--rootfs", "/", "true"]
+    process = subprocess.Popen(argv, env=rootless.env, stderr=subprocess.PIPE, text=True)
+    assert any("rootless.module_packs" in imported for imported in process.stderr)
+    process.send_signal(signal.SIGINT)
+    assert "Traceback" not in process.communicate(timeout=30)[1]
+    assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
+    wait_until(lambda: rootless("ps", "-aq").ok().stdout == "")
