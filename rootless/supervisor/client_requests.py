@@ -96,7 +96,7 @@ class ClientRequests:
             self._stop(client, int(number), fields)
         elif kind is Kind.KILL:
             self._kill(client, int(number))
-        else:
+        elif self._life.state is MonitorState.RUNNING:  # a container that has ended takes none
             self._note_user()
             self._life.run.container.signals.deliver(int(number))
 

@@ -135,7 +135,7 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.ATTACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
     Kind.DETACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
     Kind.START: frozenset({MonitorState.READY}),
-    Kind.SIGNAL: frozenset({MonitorState.RUNNING}),
+    Kind.SIGNAL: frozenset({MonitorState.RUNNING, MonitorState.RESTARTING}),
     Kind.KILL: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
     Kind.STOP: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
     Kind.PAUSE: frozenset({MonitorState.RUNNING}),

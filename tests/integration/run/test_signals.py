@@ -1,9 +1,11 @@
 """Every signal that a process can get, sent to `run` with kill(2)."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -152,3 +154,17 @@ def test_interrupt_while_the_program_is_imported_prints_no_traceback(rootless):
     assert "Traceback" not in process.communicate(timeout=30)[1]
     assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
     wait_until(lambda: rootless("ps", "-aq").ok().stdout == "")
+
+
+def test_signal_at_the_end_of_the_container_does_not_change_its_status(rootless):
+    """The monitor learns of both at once."""
+    process = running(rootless)
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    record = json.loads(path.read_text())
+    os.kill(record["monitor_pid"], signal.SIGSTOP)
+    os.kill(record["pid"], signal.SIGKILL)
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "poll" in Path(f"/proc/{process.pid}/wchan").read_text())
+    os.kill(record["monitor_pid"], signal.SIGCONT)
+    assert process.communicate(timeout=30)[1] == b""
+    assert process.returncode == 128 + signal.SIGKILL

@@ -96,6 +96,7 @@ def test_client_that_wants_a_restart_sees_the_next_run():
         (Kind.START, MonitorState.RUNNING, "the container has been started already"),
         (Kind.SIGNAL, MonitorState.READY, "signal: the container is ready"),
         (Kind.SIGNAL, MonitorState.RUNNING, None),
+        (Kind.SIGNAL, MonitorState.RESTARTING, None),
         (Kind.ATTACH, MonitorState.READY, None),
         (Kind.ATTACH, MonitorState.RUNNING, None),
     ],
