@@ -23,6 +23,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import sys
 import time
 
 from rootless.containers.launch_description import STOP_TIMEOUT
@@ -65,6 +66,7 @@ class Monitor:
     ) -> None:
         self._life = ContainerLife(description, first, resources)
         self._requests = ClientRequests(self._life)
+        self._command = sys.orig_argv
         self._is_resting = False
         """Between two runs, where SIGTERM ends the delay."""
         self._quiet = _QUIET
@@ -244,7 +246,7 @@ class Monitor:
         from rootless.supervisor.standby import modules
         from rootless.supervisor.standby.entering import stand_by
 
-        stand_by(self, waits, _SIGNALS, modules.of_monitor)
+        stand_by(self, waits, _SIGNALS, modules.of_monitor, command=self._command)
 
     def _rest(self, ending: Ending) -> bool:
         """Report the end of this run to the clients, and wait until the next is due. False if a client

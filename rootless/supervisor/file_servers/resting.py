@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.light_stdlib import read_file, signal
@@ -57,6 +58,7 @@ class RestingServer:
         """Who may be about to cause a copy-up (`CopyUpCauses`)."""
         self._description: LaunchDescription | bytes = description
         self._go_on = go_on
+        self._command = sys.orig_argv
         self._quiet = _QUIET
         self._locks: list[int] = []
         """Descriptors of the work directory, which keep it locked while the server stands by."""
@@ -138,6 +140,7 @@ class RestingServer:
                 _WAKING,
                 # Its modules are those of the monitor that it was forked from.
                 lambda: modules.of_pack(RESUMED_SERVER, start_time(os.getppid())),
+                command=self._command,
                 kept=(self.device, self.memory, self.end.fileno(), *layer, *self._locks),
             )
         finally:

@@ -48,8 +48,8 @@ def stand_by(
         received = signalfd(signals)
         state = os.memfd_create("standby", os.MFD_CLOEXEC)
         write_all(state, dumps(loaded.codes[waiting.__name__][2]))
+        write_all(state, dumps(compile(waiting.RESUME, waiting.__name__, "exec")))
         write_all(state, dumps((*loaded, sys.path, received, known)))
-        os.lseek(state, 0, os.SEEK_SET)
         inherited = (*kept, *loaded.packs, state, received) if kept else ()
         _execute(state, {**waits, received: select.POLLIN}, command, inherited)
     except (ImportError, OSError, SyntaxError, TypeError):
@@ -67,7 +67,7 @@ def _execute(
     """Raises OSError; then all descriptors are close-on-exec as before."""
     name = read_file("/proc/self/comm").decode(errors="replace").strip()
     words = (f"{descriptor}:{events}" for descriptor, events in waits.items())
-    argv = [sys.executable, "-I", "-S", "-c", waiting.FIRST, "standby", str(state), name, *words]
+    argv = [sys.executable, "-I", "-S", "-c", waiting.STAND_BY, "standby", str(state), name, *words]
     argv += [waiting.COMMAND, *command]
     try:
         resuming.set_inheritable(inherited, inheritable=True)

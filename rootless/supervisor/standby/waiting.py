@@ -3,24 +3,29 @@ comes from the file of what the monitor knew, and it imports nothing of this pro
 interpreter.
 
     standby STATE NAME DESCRIPTOR:EVENTS... -- COMMAND...
+    resumed STATE NAME -- COMMAND...
 
-STATE is the descriptor of that file, NAME the name of the process, COMMAND the command line by which users find it.
+STATE is the descriptor of that file, NAME the name of the process, COMMAND the command line by which users find it. The second
+line is that of the program which it executes: RESUME.
 """
 
 import posix
 import select
 import sys
 
-FIRST = "import marshal, sys; exec(marshal.load(open(int(sys.argv[2]), 'rb', closefd=False)))"
-"""Executes this program. The file begins with its code, and is read from its start."""
+_EXECUTE = (
+    "import marshal, sys; state = open(int(sys.argv[2]), 'rb', closefd=False); state.seek(0); "
+)
+STAND_BY = f"{_EXECUTE}exec(marshal.load(state))"
+"""Executes this program, with whose code the file begins."""
+_RESUME = f"{_EXECUTE}marshal.load(state); exec(marshal.load(state))"
+"""Executes RESUME, whose code comes second: users see the command line of the process."""
 RESUME = '''
-import gc, marshal, sys
+import gc
 from _frozen_importlib import ModuleSpec
 gc.disable()
-with open(int(sys.argv[1]), "rb", closefd=False) as file:
-    file.seek(0)
-    marshal.load(file)
-    packs, packed, codes, sys.path[:], received, pickled = marshal.load(file)
+packs, packed, codes, sys.path[:], received, pickled = marshal.load(state)
+state.close()
 
 class Finder:
     """Of the modules that the process had: those that are installed may be of another release by now."""
@@ -51,9 +56,10 @@ for each in packs:
 from unionfs.light_imports import install
 install("rootless", "unionfs")
 from rootless.supervisor.standby.resuming import resume
-resume(int(sys.argv[1]), sys.argv[2], (packs, packed, codes), received, pickled)
+resume(int(sys.argv[2]), sys.argv[3], (packs, packed, codes), received, pickled)
 '''
-"""What follows: `rootless.supervisor.standby.resuming` with the modules that the process had."""
+"""What follows: `rootless.supervisor.standby.resuming` with the modules that the process had. `state` is the file, at its third
+part."""
 COMMAND = "--"
 INTERPRETER = "/proc/self/exe"
 """The one that runs, which may have been removed from its directory (proc_pid_exe(5))."""
@@ -71,7 +77,7 @@ def _main() -> None:
         descriptor, _, events = each.partition(":")
         poll.register(int(descriptor), int(events))
     poll.poll()
-    argv = [sys.executable, "-I", "-S", "-c", RESUME, state, name, *words[end:]]
+    argv = [sys.executable, "-I", "-S", "-c", _RESUME, "resumed", state, name, *words[end:]]
     while True:
         try:
             posix.execve(INTERPRETER, argv, posix.environ)

@@ -41,10 +41,20 @@ def start(box, *words, name="c1"):
     """Start a container whose monitor stands by then; returns its PID."""
     box("run", "-d", "--name", name, *words).ok()
     monitor = record_of(box, name)["monitor_pid"]
-    before = comm(monitor)
+    before = comm(monitor), command_of(monitor)
     wait_until(lambda: stands_by(monitor))
-    assert comm(monitor) == before
+    assert (comm(monitor), command_of(monitor)) == before
     return monitor
+
+
+def command_of(pid):
+    """The words by which users find it, behind those of the program that it executes."""
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    if not {b"standby", b"resumed"} & set(words[:6]):
+        return words
+    end = words.index(b"--")
+    assert not any(b"\n" in word for word in words[:end])
+    return words[end + 1 :]
 
 
 def memory_of(pid):
@@ -102,9 +112,11 @@ def test_what_is_written_is_logged_and_copied_to_who_attaches(box, tmp_path):
     script = "printf half; read x <first; echo ' and half'; read x <second; while echo tick; do sleep 0.2; done"
     options = ("-v", f"{tmp_path}:/go", "-w", "/go")
     monitor = start(box, *options, "box:1", "sh", "-c", script)
+    command = command_of(monitor)
     first.write_text("\n")
     wait_until(lambda: box("logs", "c1").ok().stdout == "half and half\n")
     assert not stands_by(monitor)
+    assert command_of(monitor) == command
     wait_until(lambda: stands_by(monitor))  # and once more
     attached = box.popen("attach", "c1")
     wait_until(lambda: not stands_by(monitor))

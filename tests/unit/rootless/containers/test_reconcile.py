@@ -11,15 +11,16 @@ import pytest
 
 from rootless.containers.process_identity import start_time
 from rootless.containers.reconcile import kill_and_wait, wait_for_end
-from rootless.containers.record import ContainerRecord
+from rootless.containers.record import KILL_CONTAINER, ContainerRecord
 from rootless.errors import RootlessError
 
 
 @pytest.fixture
 def deaf() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ignores SIGTERM, as a monitor that hangs does."""
+    """A process that takes no signal that ends a monitor, as one that hangs does."""
     program = (
         "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"signal.signal({KILL_CONTAINER}, signal.SIG_IGN);"
         "sys.stdout.write('x'); sys.stdout.flush(); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
