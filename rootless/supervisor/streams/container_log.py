@@ -56,7 +56,11 @@ class ContainerLog:
         for each in self._entries.values():
             self._write(each.end(self._time()))
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                # On NFS a full disk is reported here, and not by write(2).
+                log(f"closing the log: {error}")
             self._file = None
 
     def _time(self) -> bytes:
