@@ -97,9 +97,7 @@ class RestingServer:
                 self._stand_by()
             except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
                 log_exception(error)
-        else:
-            self._served = served
-            signal.setitimer(signal.ITIMER_REAL, self._quiet)
+        self._served = served
 
     def resume(self) -> NoReturn:
         """Go on in the program that is executed after the process stood by."""
@@ -112,12 +110,17 @@ class RestingServer:
         self._go_on(self, description)
 
     def _ask(self, *_: object) -> None:
-        """The read that waits for a request comes back without one."""
+        """The read that waits for a request comes back without one. The timer goes on, because the loop may have the device
+        block again before it has looked.
+        """
         self._is_asked = True
         os.set_blocking(self.device, False)
+        signal.setitimer(signal.ITIMER_REAL, self._quiet)
 
     def _stand_by(self) -> None:
         """Returns if the process cannot stand by."""
+        # It would end the program that waits.
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         from rootless.containers.process_identity import start_time
         from rootless.module_packs import RESUMED_SERVER
         from rootless.supervisor.standby import modules
