@@ -104,7 +104,6 @@ class Monitor:
     def _take_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(KILL_CONTAINER, self._kill)
-        signal.signal(signal.SIGALRM, self._kill)
 
     def _stop(self, *_: object) -> None:
         """SIGTERM, which a scheduler or a shutdown sends to all processes: stop the container, and do not start it again."""
@@ -118,6 +117,7 @@ class Monitor:
         seconds = STOP_TIMEOUT if timeout is None else timeout
         if seconds >= 0:
             # poll(2) goes on for the time that it was called with.
+            signal.signal(signal.SIGALRM, self._kill)  # ignored until now: a scheduler may send it
             signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
             self._quiet = 0.0  # the program that waits would end at SIGALRM
 

@@ -119,7 +119,7 @@ class RestingServer:
 
     def _stand_by(self) -> None:
         """Returns if the process cannot stand by."""
-        # It would end the program that waits.
+        # It would end the program that waits, and a scheduler may send it to each process of a job.
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         from rootless.containers.process_identity import start_time
         from rootless.module_packs import RESUMED_SERVER

@@ -133,6 +133,18 @@ def test_one_that_is_killed_is_replaced(box):
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
 
 
+def test_a_signal_that_a_scheduler_sends_to_each_process_ends_none(box):
+    running = start(box, "echo held >/f; echo up; read x; cat /f")
+    server, monitor = server_of(box), monitor_of(box)
+    wait_until(lambda: stands_by(monitor))
+    for number in (signal.SIGALRM, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP):
+        os.kill(server, number)
+        os.kill(monitor, number)
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.returncode == 0
+    assert "killed" not in (directory_of(box) / "engine.log").read_text()
+
+
 def test_one_of_another_release_takes_over(box):
     running = start(box, "echo held >/f; echo up; read x; cat /f")
     before = server_of(box)
