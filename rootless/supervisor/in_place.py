@@ -83,6 +83,9 @@ def run_in_place(
         try:
             enter_namespaces(plan, shared)
         except OSError as error:
+            if shared is not None:
+                # The server of the image ends with the last copy of the mount, and the monitor after the server.
+                os.close(shared.tree)
             raise clone_error(error, plan.namespaces, in_cgroup=False) from error
         become_container(plan, ours, filters, shared)
     except NotBecomeError:

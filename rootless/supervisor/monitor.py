@@ -90,14 +90,10 @@ class Monitor:
         try:
             program()
             status = 0
-        except RootlessError as error:
-            self._life.fail(error)
-        except OSError as error:
-            log_exception(error)
-            self._life.fail(RootlessError(f"cannot run the container: {failure_of(error)}"))
         except BaseException as error:  # noqa: BLE001 - the last resort of this process
-            log_exception(error)
-            self._life.fail(RootlessError(f"the monitor failed: {type(error).__name__}: {error}"))
+            if not isinstance(error, RootlessError):
+                log_exception(error)
+            self._life.fail(_for_clients(error))
         finally:
             os._exit(status)
 
@@ -164,9 +160,9 @@ class Monitor:
                 life.create(debug, self._while_created)
                 self._begin()
             except BaseException as error:
-                if life.resources.caller is not None and isinstance(error, RootlessError):
-                    # Until it knows of the failure it is a process of the container's, with the container's mounts.
-                    life.report_failure(error)
+                if life.resources.caller is not None:
+                    # Until it knows of the failure it has the mount of the image, and `abandon` waits for the end of that.
+                    life.report_failure(_for_clients(error))
                 container.abandon()
                 raise
         return self._attend()
@@ -271,3 +267,12 @@ class Monitor:
         finally:
             self._is_resting = False
         return not restarts.is_final
+
+
+def _for_clients(error: BaseException) -> RootlessError:
+    """What clients are sent of an error that ends the monitor."""
+    if isinstance(error, RootlessError):
+        return error
+    if isinstance(error, OSError):
+        return RootlessError(f"cannot run the container: {failure_of(error)}")
+    return RootlessError(f"the monitor failed: {type(error).__name__}: {error}")

@@ -4,10 +4,12 @@ import io
 import json
 import os
 import signal
+import sys
 import tarfile
 
 import pytest
 
+from tests.support.command import run_command
 from tests.support.file_servers import open_files, volume_servers
 from tests.support.waiting import wait_until
 
@@ -120,4 +122,44 @@ def test_a_command_that_cannot_be_executed_is_an_error_at_once(cluster, options)
     _, error = process.communicate(timeout=8)
     assert process.returncode == 127
     assert error == b'rootless: exec: "/no/such/program": no such file or directory\n'
+    wait_until(lambda: has_no_server(cluster))
+
+
+FAILING = """
+import errno
+from rootless.runtime import nested
+from rootless.syscalls import processes
+
+def fail(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+{function} = fail
+from rootless.__main__ import main
+main()
+"""
+"""The program with a system call that fails, as it does where a limit of the account has been reached."""
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        pytest.param(
+            "processes.unshare",
+            "rootless: cannot create the container's namespaces: No space left on device",
+            id="in the process that becomes the command",
+        ),
+        pytest.param(
+            "nested.write_maps_below",
+            "rootless: cannot run the container: no space left on device",
+            id="in the monitor",
+        ),
+    ],
+)
+def test_namespaces_that_cannot_be_made_are_an_error_at_once(cluster, function, expected):
+    """The process that is to become the command has the mount, for whose end the monitor waits."""
+    program = FAILING.format(function=function)
+    argv = [sys.executable, "-c", program, "hpc", "exec", "box:1", "true"]
+    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=30)
+    assert result.status == 125
+    assert result.stderr.splitlines()[0] == expected
     wait_until(lambda: has_no_server(cluster))
