@@ -113,8 +113,11 @@ def _wait(end: socket.socket, ready: int, maps: IdMaps, *, single: bool) -> NoRe
             if poll.poll(0):
                 break  # `serve_image` loads the rest when clients have their mounts
             import_some()
-        packed, _ = descriptors.receive(end, _MAXIMUM, 0)
-        if packed and os.read(ready, 1):
+        # First the maps: if their writer is killed before it has sent the PID of this process, the monitor waits for that
+        # until this process has closed its end.
+        is_mapped = os.read(ready, 1)
+        packed = descriptors.receive(end, _MAXIMUM, 0)[0] if is_mapped else b""
+        if packed:
             serve_image(unpack(packed), maps, end, single=single)
     finally:
         os._exit(1)

@@ -163,3 +163,26 @@ def test_namespaces_that_cannot_be_made_are_an_error_at_once(cluster, function, 
     assert result.status == 125
     assert result.stderr.splitlines()[0] == expected
     wait_until(lambda: has_no_server(cluster))
+
+
+KILLED = """
+import os
+from rootless.syscalls import processes
+
+def fork_and_end(*arguments):
+    pid, pidfd = fork_into(*arguments)
+    if pid:
+        os._exit(1)
+    return pid, pidfd
+
+fork_into, processes.fork_into = processes.fork_into, fork_and_end
+from rootless.__main__ import main
+main()
+"""
+"""The program in which a process that has forked a server into a user namespace ends before it has written the maps."""
+
+
+def test_a_server_without_id_maps_ends_and_the_container_has_another_root(cluster):
+    argv = [sys.executable, "-c", KILLED, "hpc", "exec", "box:1", "echo", "done"]
+    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=30)
+    assert result.ok().stdout == "done\n"
