@@ -370,12 +370,19 @@ class VolumeClients:
         except BaseException as error:  # noqa: BLE001 - the thread must unmount whatever happens
             log_exception(error)
         self.stop_listening()
+        self._refuse_waiting()
         mounts.umount2(self._served.mountpoint, mount_flags.MNT_DETACH)
 
     def stop_listening(self) -> None:
         """Take no more clients."""
         control_socket.remove(self._served.control)
         self._listener.close()
+
+    def _refuse_waiting(self) -> None:
+        """Close the connections of clients that have no mount yet: they start another server."""
+        for descriptor, client in self._clients.items():
+            if descriptor not in self._mounted and client not in self._last:
+                client.close()
 
     def report_end(self) -> None:
         """Answer the clients that wait for everything to be written and closed."""

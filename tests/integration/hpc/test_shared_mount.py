@@ -186,3 +186,26 @@ def test_a_server_without_id_maps_ends_and_the_container_has_another_root(cluste
     argv = [sys.executable, "-c", KILLED, "hpc", "exec", "box:1", "echo", "done"]
     result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=30)
     assert result.ok().stdout == "done\n"
+
+
+def test_a_client_that_comes_while_the_server_ends_starts_another(cluster, shell):
+    """A process that has left the container keeps the mount, and so the server's process, after the last client."""
+    first = shell()
+    first.stdin.write(b"sleep 100 >/dev/null & echo $!\n")
+    first.stdin.flush()
+    kept = int(first.stdout.readline())
+    (server,) = volume_servers(cluster.rootless)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        first.stdin.close()
+        first.wait(20)
+        late = cluster.popen("exec", "box:1", "echo", "done")
+        wait_until(
+            lambda: list((cluster.rootless.runtime / "rootless").glob("volumes*/image-*.lock"))
+        )
+        os.kill(server, signal.SIGCONT)
+        assert late.communicate(timeout=20)[0] == b"done\n"
+    finally:
+        os.kill(server, signal.SIGCONT)
+        os.kill(kept, signal.SIGKILL)
+    wait_until(lambda: has_no_server(cluster))
