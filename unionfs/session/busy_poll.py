@@ -34,5 +34,7 @@ class BusyPoll:
 
     def missed(self) -> None:
         """Polling has found none."""
+        if self.rest < 0:
+            return  # something else had the device not block
         self.rest = self._next
         self._next = min(2 * self._next, _MAX_REST)
