@@ -12,6 +12,12 @@ import pytest
 
 import rootless as package
 from tests.support.file_servers import volume_servers
+from tests.support.releases import (
+    copied_tree,
+    install_another_release,
+    replace_module,
+    start_from,
+)
 from tests.support.traffic import ROOT, children, exchange, free_port, is_free, serving
 from tests.support.waiting import assert_stays, wait_until
 
@@ -251,18 +257,12 @@ def test_later_ranks_join_a_container_that_stands_by(box):
 
 def test_a_monitor_goes_on_with_the_modules_that_it_had(box, tmp_path):
     """Another release is installed meanwhile, none of whose modules works."""
-    tree = tmp_path / "tree"
-    for name in ("rootless", "unionfs"):
-        source = Path(package.__file__).parent.parent / name
-        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
-    argv = [sys.executable, "-m", "rootless", "run", "-d", "--name", "c1", "box:1"]
-    environment = {**box.env, "PYTHONPATH": str(tree)}
-    script = ["sh", "-c", "trap 'exit 7' TERM; sleep 1000 & wait"]
-    subprocess.run([*argv, *script], env=environment, cwd=tree, check=True, capture_output=True)
+    tree = copied_tree(tmp_path)
+    script = "trap 'exit 7' TERM; sleep 1000 & wait"
+    run_detached(box, tree, "box:1", "sh", "-c", script)
     monitor = record_of(box)["monitor_pid"]
     wait_until(lambda: stands_by(monitor))
-    for path in tree.rglob("*.py"):
-        path.write_text("raise RuntimeError('of another release')\n")
+    install_another_release(tree)
     box("kill", "-s", "WINCH", "c1").ok()
     assert not stands_by(monitor)
     wait_until(lambda: stands_by(monitor))  # and once more
@@ -272,17 +272,17 @@ def test_a_monitor_goes_on_with_the_modules_that_it_had(box, tmp_path):
 
 def test_a_monitor_stays_awake_whose_modules_have_been_replaced(box, tmp_path):
     """They may be of another release, and cannot be loaded again."""
-    tree = tmp_path / "tree"
-    for name in ("rootless", "unionfs"):
-        source = Path(package.__file__).parent.parent / name
-        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
-    argv = [sys.executable, "-m", "rootless", "run", "-d", "--name", "c1", "box:1", "sleep", "1000"]
-    environment = {**box.env, "PYTHONPATH": str(tree)}
-    subprocess.run(argv, env=environment, cwd=tree, check=True, capture_output=True)
+    tree = copied_tree(tmp_path)
+    run_detached(box, tree, "box:1", "sleep", "1000")
     monitor = record_of(box)["monitor_pid"]
-    module = tree / "rootless/supervisor/monitor.py"
-    shutil.copy2(module, tree / "copy.py")
-    (tree / "copy.py").rename(module)
+    replace_module(tree, "rootless/supervisor/monitor.py")
     assert_stays(lambda: not stands_by(monitor), 6)
     box("stop", "-t", "0", "c1").ok()
     assert state(box) == "exited 137"
+
+
+def run_detached(box, tree, *words):
+    """Run a container `c1` in the background with the modules of a tree."""
+    running = start_from(box, tree, "run", "-d", "--name", "c1", *words)
+    running.communicate(timeout=60)
+    assert running.returncode == 0

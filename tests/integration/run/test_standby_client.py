@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import rootless as package
 from tests.support import tmux
-from tests.support.waiting import assert_stays, let_pass, wait_until
+from tests.support.releases import (
+    copied_tree,
+    install_another_release,
+    replace_module,
+    start_from,
+    write_packs,
+)
+from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -192,15 +197,11 @@ def test_a_client_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     """Another release is installed meanwhile, none of whose modules works."""
     tree = copied_tree(tmp_path)
     if packs:
-        writer = [sys.executable, "-m", "rootless.pack_writer"]
-        subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
+        write_packs(box, tree)
         assert list(tree.rglob("resumed-client.*.pack"))
     running = run_from(box, tree)
     wait_until(lambda: stands_by(running.pid))
-    for path in tree.rglob("*.py"):
-        path.write_text("raise RuntimeError('of another release')\n")
-    for path in tree.rglob("*.pack"):
-        path.unlink()
+    install_another_release(tree)
     running.stdin.write(b"\n")
     running.stdin.flush()
     assert running.stdout.readline() == b"more\n"
@@ -212,36 +213,15 @@ def test_a_client_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
 def test_a_client_stays_awake_whose_modules_have_been_replaced(box, tmp_path):
     tree = copied_tree(tmp_path)
     running = run_from(box, tree)
-    module = tree / "rootless/supervisor/foreground.py"
-    shutil.copy2(module, tree / "copy.py")
-    (tree / "copy.py").rename(module)
+    replace_module(tree, "rootless/supervisor/foreground.py")
     assert_stays(lambda: not stands_by(running.pid), 6)
     running.communicate(b"\n\n", timeout=30)
     assert running.returncode == 7
 
 
-def copied_tree(tmp_path):
-    tree = tmp_path / "tree"
-    for name in ("rootless", "unionfs"):
-        source = Path(package.__file__).parent.parent / name
-        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
-    let_pass(0.1)  # a process knows to a hundredth of a second whether a module is older
-    return tree
-
-
-def environment(box, tree):
-    variables = {**box.env, "PYTHONPATH": str(tree)}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    return variables
-
-
 def run_from(box, tree):
     """A `run` with the modules of a tree; it writes a line for each that it reads, and ends with 7 after the second."""
     script = "echo up; read x; echo more; read x; exit 7"
-    argv = [sys.executable, "-m", "rootless", *RUN, "-i", "box:1", "sh", "-c", script]
-    variables = environment(box, tree) | {"PYTHONDONTWRITEBYTECODE": "1"}
-    streams = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    running = subprocess.Popen(argv, env=variables, cwd=tree, **streams)
-    box.started.append(running)
+    running = start_from(box, tree, *RUN, "-i", "box:1", "sh", "-c", script)
     assert running.stdout.readline() == b"up\n"
     return running

@@ -3,16 +3,19 @@
 import fcntl
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import rootless as package
-from tests.support.waiting import assert_stays, let_pass, wait_until
+from tests.support.releases import (
+    copied_tree,
+    install_another_release,
+    replace_module,
+    start_from,
+    write_packs,
+)
+from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend", "busybox")
 
@@ -182,9 +185,7 @@ def test_one_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, tmp
 def test_it_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
     tree = copied_tree(tmp_path)
     running = run_from(box, tree)
-    module = tree / "unionfs/union.py"
-    shutil.copy2(module, tree / "copy.py")
-    (tree / "copy.py").rename(module)
+    replace_module(tree, "unionfs/union.py")
     assert_stays(lambda: not stands_by(server_of(box)), 8)
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
 
@@ -200,41 +201,10 @@ def test_it_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tmp_pa
     assert running.returncode == 0
 
 
-def copied_tree(tmp_path):
-    tree = tmp_path / "tree"
-    for name in ("rootless", "unionfs"):
-        source = Path(package.__file__).parent.parent / name
-        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
-    let_pass(0.1)  # a process knows to a hundredth of a second whether a module is older
-    return tree
-
-
-def write_packs(box, tree):
-    writer = [sys.executable, "-m", "rootless.pack_writer"]
-    subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
-
-
-def install_another_release(tree):
-    """None of its modules works."""
-    for path in tree.rglob("*.py"):
-        path.write_text("raise RuntimeError('of another release')\n")
-    for path in tree.rglob("*.pack"):
-        path.unlink()
-
-
-def environment(box, tree):
-    variables = {**box.env, "PYTHONPATH": str(tree)}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    return variables
-
-
 def run_from(box, tree):
     """A `run` with the modules of a tree; it shows a file after a line on its standard input."""
     script = "echo held >/f; echo up; read x; cp /f /g; cat /g"
-    argv = [sys.executable, "-m", "rootless", "run", "--rm", "-i", "--name", "c1", "box:1"]
-    variables = environment(box, tree) | {"PYTHONDONTWRITEBYTECODE": "1"}
-    streams = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    running = subprocess.Popen([*argv, "sh", "-c", script], env=variables, cwd=tree, **streams)
-    box.started.append(running)
+    words = ("run", "--rm", "-i", "--name", "c1", "box:1")
+    running = start_from(box, tree, *words, "sh", "-c", script)
     assert running.stdout.readline() == b"up\n"
     return running
