@@ -27,10 +27,10 @@ USER_OWNER = b"user.rootless.owner"
 """The same of a file or directory that the process may write, for a process in a user namespace below that of the mount."""
 NODE = b"security.rootless.node"
 """Set on a directory of such a mount, and kept nowhere: `MODE:RDEV:UMASK/NAME` is mknod(2) of a device, which the kernel
-refuses to users without CAP_MKNOD on the host. The numbers are decimal, and MODE has the type. The kernel has no
-dentry of the new name, so that it must be one that nobody has asked for."""
+refuses to users without CAP_MKNOD on the host. The numbers are decimal, and MODE has the type. The kernel keeps a
+negative dentry of a name that a process has looked up, and the server does not drop it: the name has to be a new one."""
 USER_NODE = b"user.rootless.node"
-"""The same, as USER_OWNER."""
+"""The same for a process in a user namespace below that of the mount, as USER_OWNER."""
 CAPABILITY = b"security.capability"
 ACCESS_ACL = b"system.posix_acl_access"
 DEFAULT_ACL = b"system.posix_acl_default"

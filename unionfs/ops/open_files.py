@@ -123,6 +123,11 @@ class OpenFiles:
         except OSError as failed:
             self.lost[node] = failed.errno or errno.EIO
 
+    def forget(self, node: Node) -> None:
+        """Close the open file of a node that the kernel does not refer to. No client is left to report an error to."""
+        self.close(node)
+        self.lost.pop(node, None)
+
     def report_lost(self, node: Node) -> None:
         """Raise the error of a close(2) of the node's file, once."""
         if number := self.lost.pop(node, 0):

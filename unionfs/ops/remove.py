@@ -120,7 +120,7 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
     if tree.journal is not None and node.parent is not None:
         record_place(tree.journal, node, node.parent, node.name)
     if node.parent is None and not node.lookups:
-        tree.files.close(node)
+        tree.files.forget(node)
         tree.node_maker.linked.pop(node.attributes.ino, None)
     if node.attributes.nlink:
         tree.changed.add(node.attributes.ino)

@@ -90,10 +90,10 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
     else:
         if tree.deferred is not None and node in tree.deferred.nodes:
             ensure_upper(tree, node, keeps_data=True)
+        tree.files.report_lost(node)
         missing = node.backing is None and node.ref is None
         if node.layer != UPPER or missing or not stat.S_ISREG(node.attributes.mode):
             return Transfer(_already(0))
-        tree.files.report_lost(node)
         fd = os.dup(open_backing(tree, node).fd)
 
     sync_attributes = tree.layers.writable().sync_attributes

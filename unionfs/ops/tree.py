@@ -378,7 +378,7 @@ class Tree:
         malloc_trim(0)
 
     def _release(self, node: Node) -> None:
-        self.files.close(node)
+        self.files.forget(node)
         if node.stash is not None:
             self.layers.writable().drop_stash(node.stash)
             node.stash = None
@@ -414,8 +414,8 @@ class Tree:
             node.drop_name(directory, name)
             if node.parent is None:
                 self._release(node)
-        elif node.backing is not None:
-            self.files.close(node)
+        elif node.backing is not None or self.files.lost:
+            self.files.forget(node)
 
     def _drop_idle_names(self, directory: Directory) -> None:
         """Keep only the names of a large directory that the kernel refers to: else it could let the

@@ -3,6 +3,7 @@ keep open."""
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import random
@@ -83,3 +84,51 @@ def test_transfer_that_is_not_run_leaves_no_descriptor(union) -> None:
     ):
         transfer.finish()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def directory(union):
+    return union.mkdir(ROOT_NODE, b"d", 0o700, Caller(0, 0)).nodeid
+
+
+@pytest.fixture
+def failing_close(union, directory, monkeypatch):
+    """A node whose file could not be closed, as on a full disk behind NFS."""
+    node = union.create(directory, b"f", 0o600, os.O_RDWR, Caller(0, 0)).nodeid
+    union.write(node, 0, b"lost")
+    (backing,) = union._tree.files.kept.values()
+    lost, close = backing.fd, os.close
+
+    def fail(fd: int) -> None:
+        close(fd)
+        if fd == lost:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "close", fail)
+        union._tree.files.close(union._tree.node(node))
+    return node
+
+
+@pytest.mark.parametrize("sync", ["fsync", "flush"])
+def test_failed_close_is_reported_once(union, failing_close, sync) -> None:
+    begin = {
+        "fsync": lambda: union.fsync(failing_close, datasync=False),
+        "flush": lambda: union.flush(failing_close),
+    }[sync]
+    with pytest.raises(OSError, match="No space left"):
+        begin()
+    begin()
+
+
+@pytest.mark.parametrize("is_unlinked", [True, False])
+def test_failed_close_is_forgotten_with_the_file(
+    union, directory, failing_close, is_unlinked
+) -> None:
+    assert union._tree.files.lost
+    if is_unlinked:
+        union.unlink(directory, b"f")
+    union.forget(failing_close, 1)
+    union.forget(directory, 1)
+    union._tree._shrink()
+    assert not union._tree.files.lost
