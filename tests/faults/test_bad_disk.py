@@ -88,7 +88,7 @@ FAULTS = ["EIO", "EDQUOT", "ENOSPC"]
 
 
 @pytest.mark.parametrize("options", ["", ",volatile"])
-def test_write_that_fails_late_is_told_at_close(tmp_path, session, options):
+def test_write_that_fails_late_is_reported_at_close(tmp_path, session, options):
     """write(2) to a disk that defers errors succeeds, as on NFS; also where nothing is synced."""
     with mounted_union(tmp_path, session, f",writeback=0{options}", late=True) as union:
         union.disk.fails(write="ENOSPC")
@@ -129,7 +129,7 @@ def test_failing_write_is_told_to_the_writer(tmp_path, session, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_failing_gathered_write_is_told_at_close_and_fsync(tmp_path, session, fault):
+def test_failing_gathered_write_is_reported_at_close_and_fsync(tmp_path, session, fault):
     with mounted_union(tmp_path, session) as union:
         fd = os.open(union.mnt / "new", os.O_RDWR | os.O_CREAT)
         other = os.open(union.mnt / "new", os.O_RDWR)

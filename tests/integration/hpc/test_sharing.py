@@ -90,7 +90,7 @@ def test_scripts_of_an_image_are_honoured_in_a_shared_container(cluster, scripte
     assert cluster.text("exec", "--sharens", scripted_tree, "sh", "-c", script) == "image\n"
 
 
-def test_ranks_that_cannot_find_each_other_are_told_once(cluster):
+def test_ranks_without_pmi_get_one_warning_that_each_is_alone(cluster):
     step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
     words = ("exec", "--sharens", "box:1", "sh", "-c", "echo up; read line")
     env = {**cluster.env, **step, "SLURM_PROCID": "1"}

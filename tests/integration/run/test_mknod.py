@@ -137,7 +137,7 @@ def test_mode_is_chosen_by_the_option(rootless, run, mode, status, expected):
     assert exported(rootless, "c1") == expected
 
 
-def test_umask_and_directory_count(rootless, run):
+def test_device_gets_umask_and_the_group_of_a_setgid_directory(rootless, run):
     run(
         "umask 077; mknod /n c 1 3; umask 027; mkdir /d; chgrp 7 /d; chmod 2755 /d; mknod /d/n c 1 3;"
         "cd /d; mknod ./relative b 1 3; chroot /d/.. mknod /d/in c 1 5"

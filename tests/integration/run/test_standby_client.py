@@ -78,7 +78,7 @@ def start(box, *words):
     return running
 
 
-def test_memory_and_name_of_a_client_that_stands_by(box):
+def test_a_client_that_stands_by_takes_little_memory_and_keeps_its_name(box):
     running = box.popen(*RUN, "-i", "box:1", "sh", "-c", "echo up; cat; exit 7")
     assert running.stdout.readline() == b"up\n"
     name = Path(f"/proc/{running.pid}/comm").read_text()
@@ -150,7 +150,7 @@ def test_a_killed_monitor_is_reported(box):
 
 
 @pytest.mark.needs("tmux")
-def test_keys_and_size_of_a_terminal(box, window):
+def test_keys_and_a_new_size_of_the_terminal_wake_a_client(box, window):
     words = (*RUN[:-1], "c1", "-it", "-e", "PS1=inside> ", "box:1", "sh")
     window.run(shlex.join((sys.executable, "-m", "rootless", *words)))
     window.expect_prompt("inside>")
@@ -175,7 +175,7 @@ def test_keys_and_size_of_a_terminal(box, window):
 
 
 @pytest.mark.needs("tmux")
-def test_a_client_that_is_stopped_and_continued(box, window):
+def test_a_client_that_stands_by_is_stopped_and_continued(box, window):
     window.run(shlex.join((sys.executable, "-m", "rootless", *RUN, "-it", "box:1", "cat")))
     wait_until(lambda: box("ps", "-q").ok().stdout)
     client = client_of(box)

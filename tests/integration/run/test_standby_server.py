@@ -69,7 +69,7 @@ def start(box, script, *options):
 
 
 @pytest.mark.parametrize("options", [(), ("--rm",), ("--writable-tmpfs",)])
-def test_files_are_as_they_were(box, options):
+def test_files_and_descriptors_outlive_standing_by(box, options):
     prepare = "mkdir -p /a/b; echo one >/a/b/f; ln /a/b/f /a/g; exec 5<>/a/h; rm /a/h; echo held >&5; cd /a/b"
     before = "stat -c %i:%h /a/b/f >/ino; cd /a/b"
     after = "stat -c %i:%h f | cmp - /ino && cat f /a/g /proc/self/fd/5; echo two >>f; mv f ../i; cat /a/g; ls /a"
@@ -82,7 +82,7 @@ def test_files_are_as_they_were(box, options):
     wait_until(lambda: not os.path.exists(f"/proc/{server}"))
 
 
-def test_it_stands_by_again_and_each_time_later(box):
+def test_a_server_that_has_answered_stands_by_again(box):
     running = start(box, "echo up; while read x; do cat /etc/group >/$x; ls /$x; done")
     running.stdin.write(b"made\n")
     running.stdin.flush()
@@ -93,7 +93,7 @@ def test_it_stands_by_again_and_each_time_later(box):
     assert running.communicate(b"more\n", timeout=60)[0] == b"/more\n"
 
 
-def test_what_was_copied_up_before_is_counted(box):
+def test_report_of_copies_has_those_made_before_standing_by(box):
     start(box, "echo x >>/etc/group; echo up; read x; echo x >>/etc/passwd")
     report = json.loads(box("cow", "--format", "json", "c1").ok().stdout)
     assert [each["Path"] for each in report["Records"]] == ["/etc/group"]
@@ -104,7 +104,7 @@ def test_what_was_copied_up_before_is_counted(box):
     assert [each["Path"] for each in report["Records"]] == ["/etc/group", "/etc/passwd"]
 
 
-def test_what_the_kernel_has_not_written_yet_is_kept(box):
+def test_data_in_the_cache_of_the_kernel_are_written_after_the_monitor_is_killed(box):
     """Of a container whose monitor, and so the container, is killed meanwhile."""
     script = "exec 5>/f; echo first >&5; echo up; read x; echo second >&5; echo written; sleep 1000"
     running = start(box, script)
@@ -118,7 +118,7 @@ def test_what_the_kernel_has_not_written_yet_is_kept(box):
     assert (directory_of(box) / "upper/f").read_text() == "first\nsecond\n"
 
 
-def test_the_work_directory_stays_locked(box):
+def test_work_directory_stays_locked_while_the_server_stands_by(box):
     start(box, "echo up; read x")
     work = os.open(directory_of(box) / "work", os.O_RDONLY)
     try:
@@ -128,7 +128,7 @@ def test_the_work_directory_stays_locked(box):
         os.close(work)
 
 
-def test_one_that_is_killed_is_replaced(box):
+def test_server_that_is_killed_while_it_stands_by_is_replaced(box):
     running = start(box, "echo held >/f; echo up; read x; cat /f")
     before = server_of(box)
     os.kill(before, signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_one_that_is_killed_is_replaced(box):
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
 
 
-def test_a_signal_that_a_scheduler_sends_to_each_process_ends_none(box):
+def test_signals_of_a_scheduler_end_neither_server_nor_monitor(box):
     running = start(box, "echo held >/f; echo up; read x; cat /f")
     server, monitor = server_of(box), monitor_of(box)
     wait_until(lambda: stands_by(monitor))
@@ -148,7 +148,7 @@ def test_a_signal_that_a_scheduler_sends_to_each_process_ends_none(box):
     assert "killed" not in (directory_of(box) / "engine.log").read_text()
 
 
-def test_one_of_another_release_takes_over(box):
+def test_upgrade_replaces_a_server_that_stands_by(box):
     running = start(box, "echo held >/f; echo up; read x; cat /f")
     before = server_of(box)
     assert box("system", "upgrade-servers").ok().stdout == "c1\n"
@@ -157,7 +157,7 @@ def test_one_of_another_release_takes_over(box):
 
 
 @pytest.mark.parametrize("packs", [True, False])
-def test_it_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
+def test_server_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     tree = copied_tree(tmp_path)
     if packs:
         write_packs(box, tree)
@@ -168,7 +168,7 @@ def test_it_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     assert running.returncode == 0
 
 
-def test_one_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, tmp_path):
+def test_server_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, tmp_path):
     tree = copied_tree(tmp_path)
     write_packs(box, tree)
     running = run_from(box, tree)
@@ -182,7 +182,7 @@ def test_one_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, tmp
     assert running.returncode == 0
 
 
-def test_it_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
+def test_server_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
     tree = copied_tree(tmp_path)
     running = run_from(box, tree)
     replace_module(tree, "unionfs/union.py")
@@ -190,7 +190,7 @@ def test_it_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
     assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
 
 
-def test_it_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tmp_path):
+def test_server_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tmp_path):
     """As that of another release that is installed meanwhile."""
     tree = copied_tree(tmp_path)
     running = run_from(box, tree)

@@ -9,7 +9,7 @@ def record(path, copied):
     return CopyUpRecord(path, CopyUpCause(7, "sh"), 2 * copied, copied, is_lazy=False)
 
 
-def test_statistics_of_a_server_are_those_of_the_next_one():
+def test_next_server_goes_on_with_the_statistics_of_the_last():
     before = CopyUpStats()
     before.add(record(b"a", 10))
     before.add_completed(5)

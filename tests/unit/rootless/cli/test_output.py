@@ -52,6 +52,6 @@ def test_names_of_changes_are_escaped_on_a_terminal(monkeypatch):
     assert terminal.getvalue() == "A /etc/\\x1b[2Jx\\ny\\xff\n"
 
 
-def test_names_of_changes_are_their_bytes_elsewhere(capfdbinary):
+def test_names_of_changes_are_not_escaped_elsewhere(capfdbinary):
     print_changes([("A", b"etc/\x1b[2Jx\xff"), ("D", b"old")])
     assert capfdbinary.readouterr().out == b"A /etc/\x1b[2Jx\xff\nD /old\n"

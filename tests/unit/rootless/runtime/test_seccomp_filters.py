@@ -75,7 +75,7 @@ def test_damaged_filter_of_the_cache_is_made_again(tmp_path):
         assert file.read_bytes() == whole
 
 
-def test_library_is_a_file():
+def test_path_of_the_library_is_that_of_a_file():
     assert os.path.isfile(libseccomp.path())
 
 

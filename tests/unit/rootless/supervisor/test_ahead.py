@@ -24,12 +24,14 @@ from rootless.supervisor.ahead import start_ahead
         "run --rm --record box",
     ],
 )
-def test_other_command_lines_have_none(line: str) -> None:
+def test_other_command_lines_start_no_monitor_ahead(line: str) -> None:
     assert start_ahead(line.split(), {}) is None
 
 
 @pytest.mark.parametrize("variable", ["PMI_RANK", "SLURM_PROCID", "ROOTLESS_STORAGE_DRIVER"])
-def test_environment_asks_for_another_one(variable: str) -> None:
+def test_no_monitor_is_started_ahead_where_the_environment_asks_for_another_kind(
+    variable: str,
+) -> None:
     assert start_ahead(["run", "box", "true"], {variable: "1"}) is None
 
 

@@ -40,7 +40,7 @@ def test_anything_else_is_refused(value):
     assert raised.value.errno == errno.EINVAL
 
 
-def test_device_is_read():
+def test_value_of_a_device_has_its_name_mode_number_and_umask():
     assert recorded_device(b"8612:259:18/a:b") == (b"a:b", 0o20644, 259, 0o22)
 
 

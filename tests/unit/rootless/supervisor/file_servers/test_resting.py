@@ -43,7 +43,7 @@ def server(monkeypatch):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_it_looks_again_when_the_device_blocks_again_before_the_loop_has_looked(server, tmp_path):
+def test_server_looks_again_when_the_device_blocks_before_the_loop_has_looked(server, tmp_path):
     """As it does while threads work."""
     server.begin(Union([DirectoryLayer(os.fsencode(tmp_path))], None))
     for _ in range(3):
