@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.cases import sections
+from tests.differential.differences import Differences, check_reasons
 from tests.differential.run import Program, Seen, meaning, run_section
 
 pytestmark = [pytest.mark.needs("userns", "fuse", "subuid", "busybox"), pytest.mark.slow]
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.needs("userns", "fuse", "subuid", "busybox"), pytest.m
 HERE = Path(__file__).parent
 DOCKER = json.loads((HERE / "seen/docker.json").read_text("utf-8"))
 PODMAN = json.loads((HERE / "seen/podman.json").read_text("utf-8"))
-DIFFERENCES = json.loads((HERE / "differences.json").read_text("utf-8"))
+DIFFERENCES = Differences.read(HERE / "differences.json")
 SECTIONS = list(sections())
 
 
@@ -35,8 +36,7 @@ def test_lines_end_as_dockers_do(section, rootless, busybox_image, tmp_path):
     wrong = []
     for case, ours in run_section(program, section, here).items():
         expected = [Seen(**DOCKER[section.name][case])]
-        if case in DIFFERENCES["cases"].get(section.name, {}):
-            listed = DIFFERENCES["cases"][section.name][case]
+        if (listed := DIFFERENCES.of(section.name, case)) is not None:
             message = ours.stderr if listed["reason"] == "wording" else listed["stderr"]
             expected.append(Seen(listed["status"], listed["stdout"], message))
         if "Traceback" in ours.stderr or not any(same(ours, each) for each in expected):
@@ -45,13 +45,8 @@ def test_lines_end_as_dockers_do(section, rootless, busybox_image, tmp_path):
 
 
 def test_every_difference_has_a_reason_that_the_documentation_names():
-    documented = " ".join(Path("docs/compatibility.md").read_text("utf-8").split())
-    for reason in DIFFERENCES["reasons"].values():
-        assert reason in documented
-    for section in SECTIONS:
-        for case, listed in DIFFERENCES["cases"].get(section.name, {}).items():
-            assert case in section.cases
-            assert listed["reason"] in DIFFERENCES["reasons"]
+    lines = [(section.name, section.cases) for section in SECTIONS]
+    check_reasons(DIFFERENCES, lines, Path("docs/compatibility.md"))
 
 
 def test_every_line_was_seen_at_docker():
@@ -62,7 +57,7 @@ def test_every_line_was_seen_at_docker():
 def test_nothing_but_limits_differs_from_what_docker_and_podman_do_alike():
     """Both discard limits where there are no control groups, and detach keys that `-d` does not need."""
     reasons = set()
-    for section, cases in DIFFERENCES["cases"].items():
+    for section, cases in DIFFERENCES.cases.items():
         for case, listed in cases.items():
             docker, podman = (seen.get(section, {}).get(case) for seen in (DOCKER, PODMAN))
             if podman is not None and docker["status"] == podman["status"] != listed["status"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.differential.differences import Differences, check_reasons
 from tests.differential.hpc.run import Program, Seen, run_section, sections
 
 pytestmark = [
@@ -18,7 +19,7 @@ pytestmark = [
 
 HERE = Path(__file__).parent
 APPTAINER = json.loads((HERE / "seen/apptainer.json").read_text("utf-8"))
-DIFFERENCES = json.loads((HERE / "differences.json").read_text("utf-8"))
+DIFFERENCES = Differences.read(HERE / "differences.json")
 SECTIONS = list(sections())
 
 
@@ -29,7 +30,7 @@ def test_lines_end_as_apptainers_do(section, rootless, busybox_image, tmp_path):
     wrong = []
     for case, ours in run_section(program, section, busybox_image, tmp_path / "work").items():
         seen = Seen(**APPTAINER[section.name][case])
-        listed = DIFFERENCES["cases"].get(section.name, {}).get(case)
+        listed = DIFFERENCES.of(section.name, case)
         expected = (listed or seen._asdict())["status"], (listed or seen._asdict())["stdout"]
         if "Traceback" in ours.stderr or (ours.status, ours.stdout) != expected:
             wrong.append(f"{case}\n  rootless {ours}\n  expected {expected}")
@@ -37,13 +38,8 @@ def test_lines_end_as_apptainers_do(section, rootless, busybox_image, tmp_path):
 
 
 def test_every_difference_has_a_reason_that_the_documentation_names():
-    documented = " ".join(Path("docs/hpc.md").read_text("utf-8").split())
-    for reason in DIFFERENCES["reasons"].values():
-        assert reason in documented
-    for section in SECTIONS:
-        for case, listed in DIFFERENCES["cases"].get(section.name, {}).items():
-            assert case in section.cases
-            assert listed["reason"] in DIFFERENCES["reasons"]
+    lines = [(section.name, section.cases) for section in SECTIONS]
+    check_reasons(DIFFERENCES, lines, Path("docs/hpc.md"))
 
 
 def test_every_line_was_seen_at_apptainer():
