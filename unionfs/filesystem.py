@@ -214,8 +214,8 @@ class Transfers(Protocol):
     """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, `Transfer.finish`."""
 
     def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer: ...
-    def begin_flush(self, nodeid: NodeId) -> Transfer:
-        """What close(2) of a file has to wait for where errors are deferred."""
+    def begin_flush(self, nodeid: NodeId) -> Transfer | None:
+        """What close(2) of a file has to wait for where errors are deferred; None: nothing."""
 
     def begin_syncfs(self) -> Transfer: ...
     def begin_copy_range(

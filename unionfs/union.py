@@ -224,7 +224,8 @@ class Union:
     def flush(self, nodeid: NodeId) -> None:
         from unionfs.ops import transfers
 
-        transfers.run(self.begin_flush(nodeid))
+        if (transfer := self.begin_flush(nodeid)) is not None:
+            transfers.run(transfer)
 
     def fallocate(
         self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
@@ -261,7 +262,7 @@ class Union:
 
         return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
 
-    def begin_flush(self, nodeid: NodeId) -> Transfer:
+    def begin_flush(self, nodeid: NodeId) -> Transfer | None:
         from unionfs.ops import transfers
 
         return transfers.begin_flush(self._tree, self._tree.node(nodeid))

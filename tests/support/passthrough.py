@@ -362,7 +362,7 @@ class Passthrough:
     def flush(self, nodeid: NodeId) -> None:
         raise NotImplementedError
 
-    def begin_flush(self, nodeid: NodeId) -> Transfer:
+    def begin_flush(self, nodeid: NodeId) -> Transfer | None:
         raise NotImplementedError
 
     def begin_syncfs(self) -> Transfer:

@@ -109,13 +109,14 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
     return Transfer(sync, fd)
 
 
-def begin_flush(tree: Tree, node: Node) -> Transfer:
-    """What close(2) does on a file system that defers errors: write the file out, and report what could not be."""
+def begin_flush(tree: Tree, node: Node) -> Transfer | None:
+    """What close(2) does on a file system that defers errors: write the file out, and report what could not be. None: nothing
+    is to be written out."""
     files = tree.files
     files.report_lost(node)
     backing = node.backing
     if backing is None or not (backing.writable or backing.lazy):
-        return Transfer(_already(0))
+        return None
     fd = os.dup(backing.fd)
 
     def flush() -> int:

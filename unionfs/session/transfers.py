@@ -76,13 +76,19 @@ class TransferHandlers:
         )
 
     def _flush(self, header: Header, _request: requests.Flush) -> bytes | None:
-        return self._sync(header, self._fs.begin_flush(NodeId(header.nodeid)))
+        transfer = self._fs.begin_flush(NodeId(header.nodeid))
+        if transfer is None:
+            return b""
+        # It writes out one file: others may have more.
+        return self._sync(header, transfer, ends_count=False)
 
-    def _sync(self, header: Header, transfer: Transfer) -> bytes | None:
-        """A small one without a thread, which would take longer than it does."""
+    def _sync(self, header: Header, transfer: Transfer, *, ends_count: bool = True) -> bytes | None:
+        """A small one without a thread, which would take longer than it does. `ends_count`: what has been written so far does
+        not count for the next."""
         written = self._counters.bytes[_WRITE]
         is_small = written - self._written < BIG and self._last_sync < _SLOW
-        self._written = written
+        if ends_count:
+            self._written = written
         if not is_small:
             return self._start(header, transfer, self._nothing, self._note_sync)
         started = perf_counter_ns()
