@@ -242,7 +242,9 @@ class Monitor:
         from rootless.supervisor.standby import modules
         from rootless.supervisor.standby.entering import stand_by
 
-        stand_by(self, waits, _SIGNALS, modules.of_monitor, command=self._command)
+        # Zero since a SIGTERM: its timer goes on over execve(2), and SIGALRM would end the program that waits.
+        if self._quiet:
+            stand_by(self, waits, _SIGNALS, modules.of_monitor, command=self._command)
 
     def _rest(self, ending: Ending) -> bool:
         """Report the end of this run to the clients, and wait until the next is due. False if a client

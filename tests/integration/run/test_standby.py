@@ -170,6 +170,20 @@ def test_signals_to_a_monitor_that_stands_by(box):
     assert state(box, "c2") == "exited 137"
 
 
+def test_a_stop_whose_signal_comes_before_the_monitor_stands_by_ends_with_its_timeout(box):
+    """The timer of the stop must not end the program that waits."""
+    command = ("sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    box("run", "-d", "--name", "c1", "--stop-timeout", "6", "box:1", *command).ok()
+    monitor = record_of(box)["monitor_pid"]
+    assert_stays(lambda: not stands_by(monitor), seconds=1)  # it waits for the first time
+    os.kill(monitor, signal.SIGTERM)
+    wait_until(
+        lambda: record_of(box)["status"] != "running" or not Path(f"/proc/{monitor}").exists()
+    )
+    assert state(box) == "exited 137"
+    assert "monitor" not in record_of(box)["error"]
+
+
 def test_clients_stay_connected(box):
     running = box.popen(
         "run", "--rm", "--name", "c1", "-i", "box:1", "sh", "-c", "echo up; cat; exit 7"
