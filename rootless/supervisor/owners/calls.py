@@ -20,30 +20,26 @@ LISTENER_NUMBER = slice(128, 136)
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, pid, flags, and seccomp_data: number, architecture, instruction pointer, arguments."""
 
+_OF_32_BITS = {
+    14: "mknod", 16: "lchown", 95: "fchown", 182: "chown", 198: "lchown32", 207: "fchown32", 212: "chown32",
+}  # fmt: skip
+_GENERIC = {33: "mknodat", 54: "fchownat", 55: "fchown"}
+"""include/uapi/asm-generic/unistd.h."""
 NUMBERS: dict[int, dict[int, str]] = {
     0xC000003E: {
-        92: "chown", 93: "fchown", 94: "lchown", 260: "fchownat", 133: "mknod", 259: "mknodat",
+        92: "chown", 93: "fchown", 94: "lchown", 133: "mknod", 259: "mknodat", 260: "fchownat",
     },
-    0x40000003: {
-        16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 298: "fchownat", 14: "mknod", 297: "mknodat",
-    },
-    0xC00000B7: {54: "fchownat", 55: "fchown", 33: "mknodat"},
-    0x40000028: {
-        16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 325: "fchownat", 14: "mknod", 324: "mknodat",
-    },
+    0x40000003: {**_OF_32_BITS, 297: "mknodat", 298: "fchownat"},
+    0xC00000B7: _GENERIC,
+    0x40000028: {**_OF_32_BITS, 324: "mknodat", 325: "fchownat"},
     0xC0000015: {
-        16: "lchown", 95: "fchown", 181: "chown", 289: "fchownat", 14: "mknod", 288: "mknodat",
+        14: "mknod", 16: "lchown", 95: "fchown", 181: "chown", 288: "mknodat", 289: "fchownat",
     },
     0x80000016: {
-        198: "lchown", 207: "fchown", 212: "chown", 291: "fchownat", 14: "mknod", 290: "mknodat",
+        14: "mknod", 198: "lchown", 207: "fchown", 212: "chown", 290: "mknodat", 291: "fchownat",
     },
-    0x00000016: {
-        16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 291: "fchownat", 14: "mknod", 290: "mknodat",
-    },
-    0xC00000F3: {54: "fchownat", 55: "fchown", 33: "mknodat"},
+    0x00000016: {**_OF_32_BITS, 290: "mknodat", 291: "fchownat"},
+    0xC00000F3: _GENERIC,
 }  # fmt: skip
 """Names by AUDIT_ARCH (linux/audit.h) and number: x86-64, i386, aarch64, arm, ppc64le, s390x, s390, riscv64."""
 _WITH_SHORT_IDS = frozenset((0x40000003, 0x40000028, 0x00000016))
@@ -66,7 +62,8 @@ class ChownCall(NamedTuple):
 
 class MknodCall(NamedTuple):
     """One call. `path` is an address in the caller's memory, `directory` the descriptor that a relative path is
-    resolved from. `mode` has the type, `device` is the number as in st_rdev."""
+    resolved from. `mode` has the type, `device` is the number as in st_rdev.
+    """
 
     identity: int
     thread: int
