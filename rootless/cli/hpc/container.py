@@ -227,7 +227,7 @@ def _workdir(parsed: Parsed) -> str | None:
         return None
     path = os.path.abspath(workdir)
     if not os.path.isdir(path):
-        raise UsageError(f"--workdir {workdir}: {path} is no directory", hint=f"mkdir {path}")
+        raise UsageError(f"--workdir {workdir}: {path} is not a directory", hint=f"mkdir {path}")
     return path
 
 
@@ -335,7 +335,7 @@ def _directory(
 
 
 def _given_variables(parsed: Parsed) -> dict[str, str]:
-    """Those of --env-file, and of --env, which win. Raises UsageError."""
+    """Those of --env-file, and of --env, which win. Raises UsageError, and GrammarError for a file."""
     result: dict[str, str] = {}
     if parsed[rows.ENV_FILE]:
         from rootless.cli.flags.environment import parse_lines

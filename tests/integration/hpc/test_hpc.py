@@ -262,7 +262,7 @@ def test_archives_are_loaded(cluster, tmp_path):
         (("exec", "library://alpine", "true"), 125, "this kind of image is not supported"),
         (("exec", "-w", "box:1", "true"), 125, "an image of the store cannot be written to"),
         (("exec", "--cwd", "/nosuch", "box:1", "true"), 125, "directory /nosuch: no such file"),
-        (("exec", "-W", "/nosuch", "-c", "box:1", "true"), 125, "/nosuch is no directory"),
+        (("exec", "-W", "/nosuch", "-c", "box:1", "true"), 125, "/nosuch is not a directory"),
         (("run", "--app", "no", "box:1"), 125, "the image has no run script for the app 'no'"),
         (("exec", "--no-mount", "proc", "box:1", "true"), 125, "--no-mount proc: not supported"),
     ],
