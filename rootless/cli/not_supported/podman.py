@@ -20,8 +20,6 @@ _PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/
 _RETRY = Missing("a request is repeated as often as docker does")
 _CERTIFICATES = Missing("certificates are read from docker's and podman's certs.d")
 _MAPS = Missing("the mapping of ids is chosen by --userns", "use --userns=keep-id")
-_PIDFILE = Missing("PIDs are not written to files", "use 'rootless inspect -f {{.State.Pid}}'")
-_CGROUPS = Missing("limits are docker's options", "use --memory and the like")
 _ETC = Missing("files of /etc are made as docker does", "bind your own: -v FILE:/etc/FILE")
 
 COMMANDS: dict[str, Missing] = {
