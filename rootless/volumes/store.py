@@ -93,7 +93,7 @@ class Volumes:
         return record
 
     def find(self, name: str) -> VolumeRecord:
-        """Raises NotFoundError, and InvalidDocumentError for a volume whose record is damaged."""
+        """Raises NotFoundError, UsageError for an empty name, and InvalidDocumentError for a damaged record."""
         if not name:
             raise UsageError("invalid volume name or ID: value is empty")
         path = f"{self.directory(name)}/{_RECORD}"

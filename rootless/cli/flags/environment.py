@@ -21,8 +21,11 @@ def parse_variables(
 ) -> Variables:
     """-e NAME[=VALUE] and the files of --env-file, which come first, so that -e wins over them.
 
-    NAME alone is the caller's value; without one it takes the image's variable away. Raises
-    UsageError.
+    NAME alone is the caller's value; without one it takes the image's variable away.
+
+    Raises:
+        GrammarError: a file cannot be read or has an invalid line.
+        UsageError: an entry has no name.
     """
     result: list[tuple[str, str | None]] = []
     for path in env_files:
@@ -41,7 +44,7 @@ def parse_variables(
 
 def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
     """The lines of an --env-file or --label-file: `NAME=value` word for word, `NAME` alone, `#`
-    comments. Raises GrammarError: docker's command line finds what is wrong with them.
+    comments. Raises GrammarError, because docker's command line refuses such a file, and not its daemon.
     """
     try:
         text = read(path)
@@ -65,7 +68,7 @@ def parse_lines(path: str, read: ReadText) -> list[tuple[str, str | None]]:
 
 def parse_labels(labels: Sequence[str], files: Sequence[str], read: ReadText) -> dict[str, str]:
     """`NAME=value` or `NAME`; those of the command line win over files, in which `NAME` alone is no label, as
-    in docker and podman. Raises UsageError.
+    in docker and podman. Raises UsageError, and GrammarError for a file.
     """
     result = {
         name: value
