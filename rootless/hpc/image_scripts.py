@@ -27,8 +27,8 @@ _DEFAULT_DIRECTORIES = (
 )
 """PATH of an image gets those that it lacks, behind its own."""
 _COMPLETE_PATH = (
-    f'for directory in {" ".join(_DEFAULT_DIRECTORIES)}; do case ":$PATH:" in *":$directory:"*) ;; '
-    '*) PATH="${PATH:+$PATH:}$directory" ;; esac; done; export PATH; unset directory'
+    f'for rootless_directory in {" ".join(_DEFAULT_DIRECTORIES)}; do case ":$PATH:" in *":$rootless_directory:"*) ;; '
+    '*) PATH="${PATH:+$PATH:}$rootless_directory" ;; esac; done; export PATH; unset rootless_directory'
 )
 _KEPT = "ROOTLESS_OF_CALLER_"
 """Before the names of the caller's variables until the scripts have been read, which do not see them."""
@@ -65,7 +65,7 @@ def variables_of(action: Action, facts: ImageFacts) -> dict[str, str]:
     """The caller's variables as the container is given them, and the image's search path."""
     if facts.has_environment:
         return {
-            _KEPT + name if name.isidentifier() else name: text
+            _KEPT + name if _is_shell_name(name) else name: text
             for name, text in action.passed.items()
         }
     variables = facts.variables
@@ -107,14 +107,19 @@ def app_runscript(app: str) -> str:
     return f"/scif/apps/{app}/scif/runscript"
 
 
+def _is_shell_name(name: str) -> bool:
+    """Whether a shell can set a variable of this name (POSIX.1-2017, 3.235 Name)."""
+    return name.isascii() and name.isidentifier()
+
+
 def _restore(passed: Mapping[str, str]) -> list[str]:
     """The caller's variables, as far as the image's scripts have not set them."""
-    names = " ".join(name for name in passed if name.isidentifier())
+    names = " ".join(name for name in passed if _is_shell_name(name))
     if not names:
         return []
     line = (
-        f'for name in {names}; do eval "[ -n \\"\\${{$name+x}}\\" ] || export $name=\\"\\${_KEPT}$name\\"; '
-        f'unset {_KEPT}$name"; done; unset name'
+        f'for rootless_name in {names}; do eval "[ -n \\"\\${{$rootless_name+x}}\\" ] || '
+        f'export $rootless_name=\\"\\${_KEPT}$rootless_name\\"; unset {_KEPT}$rootless_name"; done; unset rootless_name'
     )
     return [line]
 

@@ -55,7 +55,8 @@ def test_variables_that_were_given_win_over_scripts():
 
 def test_the_callers_variables_are_there_after_the_scripts():
     """Whatever is in them, and not where the image has set the name."""
-    passed = {"A": 'it\'s $HOME `x` "q"', "PATH_OF_X": "a b", "odd-name": "1", "IN_IMAGE": "caller"}
+    others = {"PATH_OF_X": "a b", "name": "n", "directory": "d", "odd-name": "1", "größe": "2"}
+    passed = {"A": 'it\'s $HOME `x` "q"', "IN_IMAGE": "caller", **others}
     action = Action("exec", ("env",), passed=passed)
     facts = ImageFacts(True, False)
     done = subprocess.run(
@@ -68,6 +69,7 @@ def test_the_callers_variables_are_there_after_the_scripts():
     shown = dict(line.split("=", 1) for line in done.stdout.splitlines())
     assert shown["A"] == passed["A"]
     assert (shown["PATH_OF_X"], shown["IN_IMAGE"]) == ("a b", "image")
+    assert (shown["name"], shown["directory"]) == ("n", "d")
     assert not [name for name in shown if name.startswith("ROOTLESS_")]
 
 
