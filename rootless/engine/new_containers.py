@@ -247,6 +247,7 @@ def _taken(ahead: MonitorAhead | None, forks_server: bool) -> StartedMonitor | N
     """The monitor that has been started ahead, if it is what is wanted: one with a file server of its own."""
     if ahead is None:
         return None
-    if not forks_server:
-        ahead.abandon()
-    return ahead.take()
+    if forks_server:
+        return ahead.take()
+    ahead.abandon()
+    return None
