@@ -124,8 +124,8 @@ def _dispatch(words: list[str], settings: Settings) -> int:
 
 
 def _with_options_behind(words: list[str]) -> list[str]:
-    """Options of Apptainer's before its command: those that make it quiet, and those that make it tell more, which have
-    no effect.
+    """Move Apptainer's options from before its command behind it: --quiet. Those that make Apptainer print more have no
+    effect, and are removed.
     """
     count = next((at for at, word in enumerate(words) if word not in _OF_APPTAINER), len(words) - 1)
     quiet = ["--quiet"] if _QUIET.intersection(words[:count]) else []

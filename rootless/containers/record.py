@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 KILL_CONTAINER = 35
-"""The signal (SIGRTMIN + 1) that tells a monitor to kill its container and not to start it again. No scheduler sends it to
-the processes of a job."""
+"""A command sends a monitor this signal (SIGRTMIN + 1) to have its container killed and not started again. No scheduler sends
+it to the processes of a job."""
 
 IN_DIRECTORY = ""
 """In the container's directory."""

@@ -41,7 +41,7 @@ async def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes
 
 
 async def read_refusal(response: httpx.Response) -> bytes:
-    """The body of an answer that is no success, if it is short; the response is closed."""
+    """The body of a response that is not a success, if it is short. Closes the response."""
     async with closing(response):
         try:
             with trio.move_on_after(5):
@@ -52,7 +52,7 @@ async def read_refusal(response: httpx.Response) -> bytes:
 
 
 def refusal_error(response: httpx.Response, data: bytes, host: str, repository: str) -> Exception:
-    """The error for a response that is no success; `data` is what `read_refusal` has read of it."""
+    """The error for a response that is not a success; `data` is what `read_refusal` has read of it."""
     status = response.status_code
     text = ", ".join(str(problem) for problem in problems_of(status, data))
     details = {"status": status, "registry": host, "repository": repository}

@@ -20,8 +20,8 @@ def make_recorded_device(
 ) -> None:
     """Make a device of this mode, number and umask, where there is nothing of that name.
 
-    The kernel may have it that the name does not exist, and would not look it up again. So the union makes the device
-    under another name, and the kernel renames it.
+    The kernel may have cached that the name does not exist, and would not look it up again. So the union makes the device
+    under another name, and this renames it.
 
     Args:
         temporary: A name that no process has asked for. The caller may have failed to rename such a device before.

@@ -146,7 +146,7 @@ class Volume(NamedTuple):
     device_flags: tuple[str, ...] = ()
     """Words of mount(8) that the volume's options ask for where it stands for a directory."""
     is_tmpfs: bool = False
-    """Its files are in memory, and gone with the last container that has it mounted."""
+    """Its files are in memory, until the last container that has it mounted ends."""
     is_anonymous: bool = False
     """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
     inherited: bool = False

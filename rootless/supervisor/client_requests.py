@@ -23,7 +23,7 @@ _WITH_DESCRIPTOR = frozenset({Kind.LISTENER, Kind.JOIN})
 
 
 class ClientRequests:
-    """Those of all clients of a monitor."""
+    """The requests of all clients of a monitor."""
 
     def __init__(self, life: ContainerLife) -> None:
         self._life = life
@@ -49,7 +49,7 @@ class ClientRequests:
             return
         reason = refusal(message.kind, life.state)
         if reason is not None or (message.kind in _WITH_DESCRIPTOR and not taken):
-            client.refuse(reason or "there is no descriptor beside the message")
+            client.refuse(reason or "the message has no descriptor")
             for descriptor in taken:
                 os.close(descriptor)
             return
@@ -119,7 +119,7 @@ class ClientRequests:
         life = self._life
         self._note_user()
         if life.state is MonitorState.RESTARTING:
-            # As with Docker, whatever the signal is: nothing runs that could take it. EXITED answers.
+            # As with Docker, whatever the signal is: no process runs that could take it. The answer is EXITED.
             life.restarts.is_final = True
             return
         if number in {signal.SIGKILL, life.description.stop_signal}:

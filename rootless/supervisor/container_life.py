@@ -47,7 +47,7 @@ class ContainerLife:
         self, description: LaunchDescription, first: Client, resources: RunResources
     ) -> None:
         self.description = description
-        """Another one when its name or its networks have changed."""
+        """Replaced when the name or the networks of the container change."""
         self.resources = resources
         self.containers = Containers(
             os.path.dirname(description.directory), remove_container_tree, description.runtime
@@ -68,7 +68,7 @@ class ContainerLife:
         """The container is killed when `first` ends."""
         self.restarts = Restarts(description.restart)
         self._reconciles_at: float | None = None
-        """By the monotonic clock: when the records of other containers are to be made true."""
+        """When to correct the records of other containers, by the monotonic clock."""
         self._ranks = None if description.shared is None else _ranks(description.shared)
 
     def publish(self) -> None:
@@ -145,7 +145,7 @@ class ContainerLife:
         self.run.container.signals.kill()
 
     def wait_limit(self) -> float | None:
-        """Milliseconds after which `advance` may have something to do; None: there is no such time."""
+        """Milliseconds until `advance` may have something to do; None if no time is set."""
         limit = self.run.wait_limit()
         if self._reconciles_at is None:
             return limit
@@ -182,7 +182,7 @@ class ContainerLife:
         )
 
     def end(self, ending: Ending) -> None:
-        """The last run has ended: the record says how, or everything of the container is removed."""
+        """After the last run: write its end into the record, or remove the container."""
         control_socket.remove(self.description.control_directory)
         self.keeper.ended(ending)
         if self.description.removes_image:
@@ -190,7 +190,7 @@ class ContainerLife:
         self.report_end(ending)
 
     def fail(self, error: RootlessError) -> None:
-        """The container could not be started: everything of it is removed, or its record says why."""
+        """The container could not be started: write the reason into its record, or remove it."""
         control_socket.remove(self.description.control_directory)
         self.keeper.failed(error)
         self.report_failure(error)
@@ -206,7 +206,7 @@ class ContainerLife:
         self.clients.end(Kind.FAILED, **fields)
 
     def _reconcile(self) -> None:
-        """Make the records of other containers true, whose monitors were killed."""
+        """Correct the records of other containers whose monitors were killed."""
         from rootless.containers.reconcile import reconcile
 
         self._reconciles_at = None

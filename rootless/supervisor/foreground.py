@@ -285,8 +285,8 @@ class Foreground:
             faults.close()
 
     def _wait_elsewhere(self) -> None:
-        """Stand by. Returns if that cannot be."""
-        assert self._stand_by is not None  # or nothing is quiet
+        """Stand by. Returns if the process cannot."""
+        assert self._stand_by is not None  # else `relay` has no limit of time
         assert self._quiet is not None
         self._blocked = frozenset(
             number for number in signal.valid_signals() if callable(signal.getsignal(number))

@@ -111,7 +111,7 @@ class RecordKeeper:
         try:
             self._containers.change(self._record.id, change)
         except OSError as error:
-            # The command may have filled the disk already, which is no reason to end it.
+            # The command may have filled the disk already. It goes on.
             log(f"writing the record: {error}")
         self._events.started()
 

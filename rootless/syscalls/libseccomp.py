@@ -57,8 +57,8 @@ def _library() -> ctypes.CDLL:
 
 
 def path() -> str:
-    """The file of the library, which is loaded for that; empty where the kernel does not tell. Raises OSError when it is not
-    installed.
+    """Load the library, and return the path of its file; empty if /proc/self/maps does not list it. Raises OSError when it is
+    not installed.
     """
     _library()
     for line in read_file("/proc/self/maps").splitlines():

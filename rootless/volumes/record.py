@@ -37,7 +37,7 @@ class VolumeRecord(NamedTuple):
 
     @property
     def is_tmpfs(self) -> bool:
-        """Its files are in memory, and gone with the last container that has it mounted."""
+        """Its files are in memory, until the last container that has it mounted ends."""
         return is_tmpfs(self.options)
 
     @property

@@ -388,10 +388,10 @@ def _variables(
     app: str,
     bound: Iterable[str],
 ) -> dict[str, str]:
-    """Those that tell of the container, and those that win over the image's. `bound` are the targets of --bind."""
+    """Those that describe the container, and those that win over the image's. `bound` are the targets of --bind."""
     place = source.path and os.path.abspath(source.path)
     name = posixpath.basename(place or source.name)
-    told = {
+    described = {
         "CONTAINER": place or source.name,
         "NAME": name,
         "COMMAND": action,
@@ -399,9 +399,9 @@ def _variables(
         "BIND": ",".join(bound),
     }
     if app:
-        told["APPNAME"] = app
+        described["APPNAME"] = app
     result = {}
-    for key, value in told.items():
+    for key, value in described.items():
         result[f"APPTAINER_{key}"] = result[f"SINGULARITY_{key}"] = value
     if action == "shell":
         result["PS1"] = "rootless> "

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def rank_of(environ: Mapping[str, str], *, is_first: bool) -> Rank:
-    """This process as one of those that share. The first of a step, or rank 0, tells if its ranks cannot find each other."""
+    """This process as one of those that share. The first of a step, or rank 0, warns if its ranks cannot find each other."""
     launch = launch_here(environ)
-    told = launch._replace(rank=0) if launch is not None and is_first else launch
-    if text := warning_of(told, environ, joins=True):
+    warned = launch._replace(rank=0) if launch is not None and is_first else launch
+    if text := warning_of(warned, environ, joins=True):
         print(f"rootless: {text}", file=sys.stderr)
     return Rank(
         tag_here(environ),

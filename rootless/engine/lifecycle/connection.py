@@ -36,8 +36,8 @@ def connect(
     *,
     answers: bool = True,
 ) -> MonitorClient | None:
-    """A connection to the container's monitor, over which the request has been sent; None if the monitor has ended meanwhile,
-    and then the record says how: a monitor removes its socket before it has written that. `answers`: wait for its first answer.
+    """A connection to the container's monitor, over which the request has been sent. None if the monitor has ended meanwhile:
+    this waits for its end, because it removes its socket before it writes the record. `answers`: wait for its first answer.
 
     Raises RootlessError if the monitor is there and has no socket, UnansweredError if it does not answer.
     """
@@ -58,7 +58,7 @@ def connect(
 
 
 def wait_for_ending_monitor(paths: StoragePaths, record: ContainerRecord) -> None:
-    """Wait for the end of a monitor that has closed its socket, and have the record say how the container has ended."""
+    """Wait for the end of a monitor that has closed its socket. Afterwards the record has the end of the container."""
     try:
         wait_for_end(record, _END_WAIT)
     except RootlessError:
@@ -78,7 +78,7 @@ def begin(
 
 
 def ask(paths: StoragePaths, record: ContainerRecord, request: Request) -> Message | None:
-    """Have the monitor carry out a request, and return its DONE; None if the container has ended before."""
+    """Ask the monitor to carry out a request, and return its DONE; None if the container has ended before."""
     ending = begin(paths, record, request)
     return None if ending is None else ending.wait(Kind.DONE)
 

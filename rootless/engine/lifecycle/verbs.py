@@ -1,4 +1,4 @@
-"""What `stop`, `kill`, `wait` and the like do to one container. The work is the monitor's; this asks it, and waits."""
+"""`stop`, `kill`, `wait` and the like of one container: the request to its monitor, and the wait for the answer."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:
 
 
 def check_health(paths: StoragePaths, record: ContainerRecord) -> bool:
-    """Have the monitor check the health of a container."""
+    """Ask the monitor to check the health of a container. Returns whether it is healthy."""
     record.require(Verb.EXEC)
     done = ask(paths, record, MonitorClient.check_health)
     if done is None:

@@ -1,4 +1,4 @@
-"""Files that name the caller in a directory that a container writes to in place: it is not to have them for good."""
+"""Files that name the caller, for a container that writes to a directory of the host: the directory does not keep them."""
 
 from __future__ import annotations
 

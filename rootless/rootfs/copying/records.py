@@ -1,4 +1,4 @@
-"""What a union that shows one id only records of a file: its owner, and devices, which the process may not make.
+"""The owners and devices that a union with one id records, because the process may neither set nor make them.
 
 `place` is an O_PATH descriptor.
 """
@@ -27,7 +27,7 @@ def recorded_owner(place: int) -> tuple[int, int] | None:
 
 
 def record_owner(place: int, uid: int, gid: int) -> None:
-    """The inverse; without effect where the file system stores the owner that it shows. Raises OSError."""
+    """Store an owner; without effect where the file system stores the owner that it shows. Raises OSError."""
     if recorded_owner(place) not in {None, (uid, gid)}:
         try:
             _set(place, (OWNER, USER_OWNER), b"%d:%d" % (uid, gid))

@@ -1,8 +1,9 @@
 """The file server of a container stands by while nothing is asked of it (docs/decisions/1870): its process executes a program
 that waits for the FUSE device, and goes on as a server does that takes the place of a killed one.
 
-A timer has the loop of the session look whether a request has come since the last time. Between two requests, with none that
-is read and not answered and with no thread, nothing has to be kept but what the next server of a killed one has too.
+A timer interrupts the loop of the session, which looks whether a request has come since the last time. The server stands by
+between two requests, when every request has been answered and no thread runs. It keeps what the next server of a killed one
+has too, and nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _QUIET, _MOST_QUIET = 3.0, 3600.0
 _MOST_MEMORY = 12 << 20
 """Bytes. A server that has more knows many files, which it would have to look for again."""
 _WAKING = frozenset({signal.SIGUSR1})
-"""By it a report is asked for."""
+"""A client sends it to ask for a report (`report_request`)."""
 
 
 class RestingServer:
@@ -55,7 +56,7 @@ class RestingServer:
         self._stats: CopyUpStats | None = None
         """What was copied up before it stood by."""
         self._expected: dict[int, int] = {}
-        """Who may be about to cause a copy-up (`CopyUpCauses`)."""
+        """Processes that may be about to cause a copy-up (`CopyUpCauses`)."""
         self._description: LaunchDescription | bytes = description
         self._go_on = go_on
         self._command = sys.orig_argv
@@ -66,7 +67,7 @@ class RestingServer:
         self._served = 0
 
     def begin(self, union: Union) -> None:
-        """Look from now on whether there is something to do, unless the server has what it cannot find again."""
+        """Start the timer, unless the server has what it cannot find again."""
         description = self._description
         assert isinstance(description, LaunchDescription)
         if (
@@ -85,7 +86,7 @@ class RestingServer:
         signal.setitimer(signal.ITIMER_REAL, self._quiet)
 
     def rest(self, counters: Counters) -> None:
-        """Stand by if the timer has asked for that, and no request has come since it did the last time. As `rest` of
+        """Stand by if the timer has expired, and no request has come since the look before. The `rest` of
         `unionfs.session.device.serve`.
         """
         if not self._is_asked:
@@ -110,8 +111,8 @@ class RestingServer:
         self._go_on(self, description)
 
     def _ask(self, *_: object) -> None:
-        """The read that waits for a request comes back without one. The timer goes on, because the loop may have the device
-        block again before it has looked.
+        """End the read that waits for a request. The timer is set again, because the loop may set the device to block before
+        it has looked.
         """
         self._is_asked = True
         os.set_blocking(self.device, False)

@@ -89,7 +89,7 @@ class ServedTree(NamedTuple):
     single: bool = False
     """In the user namespace with one id (`servers_directory`)."""
     tmpfs: VolumeTmpfs | None = None
-    """The volume is this, and no union is opened."""
+    """The volume is this tmpfs, and the server opens no union."""
 
 
 class KeptMount(NamedTuple):
@@ -257,7 +257,7 @@ def _keep_tmpfs(
     end: socket.socket,
     kept: KeptMount | None,
 ) -> None:
-    """Mount a tmpfs and give it to clients until the last one is gone; the kernel serves it."""
+    """Mount a tmpfs, which the kernel serves, and give it to clients until the last one has left."""
     try:
         if kept is None:
             tmpfs.mount_on(served.mountpoint)

@@ -1,4 +1,4 @@
-"""A volume that is a tmpfs: mounted once for all containers that mount it, and gone with the last one."""
+"""A volume that is a tmpfs: its server mounts it once for all containers, and unmounts it after the last one."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ _USER_NAMES = {OWNER: USER_OWNER, NODE: USER_NODE}
 
 
 class RecordingMounts:
-    """`own_files`: a directory descriptor of this process's /proc/PID/fd. The methods change the working directory, and
-    have the st_dev of the file beside its descriptor.
+    """`own_files`: a directory descriptor of this process's /proc/PID/fd. The methods change the working directory. Their
+    argument `device` is the st_dev of the file or directory.
     """
 
     def __init__(self, own_files: int) -> None:
         self._own_files = own_files
         self._is_above: dict[int, bool] = {}
-        """Whether a file system is a mount of a user namespace above, as those of volumes are, by st_dev. One that gets
-        the number of another after an unmount gets an attribute that nothing reads."""
+        """Whether a file system is a mount of a user namespace above, as those of volumes are, by st_dev. If another file
+        system gets the same number after an unmount, an attribute is set on it that nothing reads."""
 
     def include(self, file: int, device: int) -> bool:
         """Whether a file is on such a file system, where the attribute has the owner that is stored."""
