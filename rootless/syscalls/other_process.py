@@ -12,6 +12,8 @@ from unionfs.syscalls.light_ctypes import ctypes
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ADDRESS = (1 << 64) - 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
+TMPFS_MAGIC = 0x01021994
+"""linux/magic.h."""
 
 
 @once

@@ -6,7 +6,7 @@ import os
 import stat
 
 from rootless.rootfs.copying.object import xattrs_of
-from rootless.syscalls.other_process import file_system_type
+from rootless.syscalls.other_process import TMPFS_MAGIC, file_system_type
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -28,7 +28,6 @@ class SourceFile(NamedTuple):
 
 _OF_THE_KERNEL = frozenset((0x9FA0, 0x62656572))
 """PROC_SUPER_MAGIC and SYSFS_MAGIC (linux/magic.h)."""
-_TMPFS = 0x01021994
 
 
 class SourceDirectory:
@@ -76,7 +75,7 @@ class SourceDirectory:
         """
         if self._is_mount:
             kind = file_system_type(self.descriptor)
-            if kind in _OF_THE_KERNEL or (kind == _TMPFS and self._name == "dev"):
+            if kind in _OF_THE_KERNEL or (kind == TMPFS_MAGIC and self._name == "dev"):
                 return []
         return os.listdir(self.descriptor)
 

@@ -26,7 +26,7 @@ from rootless.supervisor.owners.calls import (
 )
 from rootless.supervisor.owners.recording_mounts import RecordingMounts
 from rootless.syscalls import capabilities, descriptors, processes
-from rootless.syscalls.other_process import file_system_type
+from rootless.syscalls.other_process import TMPFS_MAGIC, file_system_type
 from rootless.syscalls.seccomp import (
     NOTIFICATION_SIZE,
     answer_notification,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _CAP_CHOWN = 1 << capabilities.NAMES.index("CHOWN")
-_TMPFS_MAGIC = 0x01021994
 _CAP_MKNOD = 1 << capabilities.NAMES.index("MKNOD")
 
 
@@ -184,7 +183,7 @@ class _Recorder:
             if self._mounts.include(parent, device):
                 node = call.mode, call.device, umask
                 self._mounts.make_device(parent, device, name, node, call.identity)
-            elif file_system_type(parent) == _TMPFS_MAGIC:
+            elif file_system_type(parent) == TMPFS_MAGIC:
                 _make_placeholder(parent, name, stat.S_IMODE(call.mode) & ~umask)
             return 0
         finally:
