@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
+from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,15 +17,24 @@ def user_files(root: str, entries: Mapping[str, str]) -> dict[str, tuple[str, st
     lines by the names of the files, passwd and group.
     """
     return {
-        name: (f"/etc/{name}", f"{entry}\n{_read(f'{root}/etc/{name}')}")
+        name: (f"/etc/{name}", f"{entry}\n{_read(root, f'etc/{name}')}")
         for name, entry in entries.items()
     }
 
 
-def _read(path: str) -> str:
-    """Empty if it is missing or cannot be read."""
+def _read(root: str, path: str) -> str:
+    """Empty if it is missing, is not a regular file or cannot be read. Links lead nowhere outside the root."""
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
     try:
-        with open(path, "rb") as file:
+        directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # O_NONBLOCK: a FIFO does not block.
+            opened = openat2(directory, path, os.O_RDONLY | os.O_NONBLOCK, resolve=resolve)
+        finally:
+            os.close(directory)
+        with open(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                return ""
             return file.read().decode(errors="surrogateescape")
     except OSError:
         return ""
