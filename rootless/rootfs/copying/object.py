@@ -83,8 +83,9 @@ def make_special(mode: int, device: int, metadata: Metadata, directory: int, nam
     def make(new: str) -> None:
         try:
             os.mknod(new, mode, device, dir_fd=directory)
-        except PermissionError:
-            if stat.S_ISFIFO(mode):
+        except PermissionError as error:
+            # EPERM is for want of CAP_MKNOD, EACCES is the directory's (mknod(2)).
+            if stat.S_ISFIFO(mode) or error.errno != errno.EPERM:
                 raise
             from rootless.rootfs.copying.records import record_device
 
