@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from rootless.containers.process_identity import start_time
-from rootless.containers.record import ContainerRecord
+from rootless.containers.record import KILL_CONTAINER, ContainerRecord
 from rootless.engine.lifecycle import unanswered
 from rootless.engine.lifecycle.unanswered import (
     UnansweredError,
@@ -78,7 +78,7 @@ def test_monitor_that_is_stopped_is_continued(process, connection):
 
 
 def test_container_is_ended_by_its_first_process(process):
-    monitor = process("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))")
+    monitor = process(f"signal.signal({KILL_CONTAINER}, lambda *_: os._exit(7))")
     first = process("signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))")
     end_directly(record(monitor, first), signal.SIGUSR1, 20)
     assert (first.wait(20), monitor.wait(20)) == (7, 7)
@@ -87,7 +87,7 @@ def test_container_is_ended_by_its_first_process(process):
 
 def test_first_process_that_ignores_the_signal_is_killed_after_the_time(process, monkeypatch):
     monkeypatch.setattr(unanswered, "_END_WAIT", 0.3)
-    monitor = process("signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    monitor = process(f"signal.signal({KILL_CONTAINER}, signal.SIG_IGN)")
     first = process("signal.signal(signal.SIGUSR1, signal.SIG_IGN)")
     end_directly(record(monitor, first), signal.SIGUSR1, 0)
     assert (first.wait(20), monitor.wait(20)) == (-signal.SIGKILL, -signal.SIGKILL)
