@@ -69,6 +69,8 @@ class Monitor:
         self._command = sys.orig_argv
         self._is_resting = False
         """Between two runs, where SIGTERM ends the delay."""
+        self._stop_asked = -1
+        """An event counter (eventfd(2)) that SIGTERM makes readable while the container runs."""
         self._quiet = _QUIET
         """Seconds without anything to do after which it stands by; 0 if it cannot."""
 
@@ -98,18 +100,28 @@ class Monitor:
             os._exit(status)
 
     def _take_signals(self) -> None:
-        signal.signal(signal.SIGTERM, self._stop)
+        if self._stop_asked < 0:
+            self._stop_asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        signal.signal(signal.SIGTERM, self._ask_to_stop)
         signal.signal(KILL_CONTAINER, self._kill)
 
-    def _stop(self, *_: object) -> None:
-        """SIGTERM, which a scheduler or a shutdown sends to all processes: stop the container, and do not start it again."""
-        life = self._life
-        if life.state is not MonitorState.RUNNING:
+    def _ask_to_stop(self, *_: object) -> None:
+        """SIGTERM, which a scheduler or a shutdown sends to all processes: stop the container, and do not start it again.
+
+        The loop does it, because this handler may have come while the record is locked.
+        """
+        if self._life.state is MonitorState.RUNNING:
+            self._life.restarts.is_final = True
+            os.eventfd_write(self._stop_asked, 1)
+        else:
             self._kill()
-            return
-        life.restarts.is_final = True
-        life.run.stop(life.description.stop_signal, None)
-        timeout = life.description.stop_timeout
+
+    def _stop(self) -> None:
+        """Stop the container: its signal, and SIGKILL after its time."""
+        os.eventfd_read(self._stop_asked)
+        description = self._life.description
+        self._life.run.stop(description.stop_signal, None)
+        timeout = description.stop_timeout
         seconds = STOP_TIMEOUT if timeout is None else timeout
         if seconds >= 0:
             # poll(2) goes on for the time that it was called with.
@@ -216,6 +228,8 @@ class Monitor:
             ready = self._wait()
             if life.run.has_ended(ready):
                 return
+            if self._stop_asked in ready:
+                self._stop()
             life.advance(ready)
             self._requests.serve(ready)
 
@@ -224,27 +238,26 @@ class Monitor:
         time.
         """
         clients, run, limit = self._life.clients, self._life.run, self._life.wait_limit()
+        watched = (*run.watched(), self._stop_asked)
         if limit is None and self._quiet:
-            ready = clients.wait(run.watched(), self._quiet * 1000, run.interest())
+            ready = clients.wait(watched, self._quiet * 1000, run.interest())
             if ready:
                 return ready
             self._quiet = min(2 * self._quiet, _MOST_QUIET)
-            readable = (*run.watched(), *clients.descriptors())
+            readable = (*watched, *clients.descriptors())
             try:
                 self._stand_by({**dict.fromkeys(readable, select.POLLIN), **run.interest()})
             except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
                 log_exception(error)
             self._quiet = 0.0  # it cannot
-        return clients.wait(run.watched(), limit, run.interest())
+        return clients.wait(watched, limit, run.interest())
 
     def _stand_by(self, waits: Mapping[int, int]) -> None:
         """Returns if the process cannot stand by."""
         from rootless.supervisor.standby import modules
         from rootless.supervisor.standby.entering import stand_by
 
-        # Zero since a SIGTERM: its timer goes on over execve(2), and SIGALRM would end the program that waits.
-        if self._quiet:
-            stand_by(self, waits, _SIGNALS, modules.of_monitor, command=self._command)
+        stand_by(self, waits, _SIGNALS, modules.of_monitor, command=self._command)
 
     def _rest(self, ending: Ending) -> bool:
         """Report the end of this run to the clients, and wait until the next is due. False if a client

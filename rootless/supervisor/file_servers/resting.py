@@ -93,11 +93,13 @@ class RestingServer:
             return
         self._is_asked = False
         served = sum(counters.nanoseconds)
-        if served == self._served and _has_one_thread() and _memory() <= _MOST_MEMORY:
-            try:
-                self._stand_by()
-            except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
-                log_exception(error)
+        if served == self._served:
+            self._quiet = min(2 * self._quiet, _MOST_QUIET)
+            if _has_one_thread() and _memory() <= _MOST_MEMORY:
+                try:
+                    self._stand_by()
+                except Exception as error:  # noqa: BLE001 - what is loaded only now may be of another release
+                    log_exception(error)
         self._served = served
 
     def resume(self) -> NoReturn:
@@ -133,7 +135,6 @@ class RestingServer:
             return
         description = self._description
         assert isinstance(description, LaunchDescription)
-        self._quiet = min(2 * self._quiet, _MOST_QUIET)
         self._locks = _descriptors_of(description.work)
         self._description = description.packed()
         layer = _number_of(description.layer)
