@@ -107,7 +107,7 @@ CASES = [
         "container ID file: open /nosuch/x",
     ),
     (["update", "-m", "x", "c"], 125, "invalid size: 'x'"),
-    (["rename", "c", ""], 1, "No such container: c"),
+    (["rename", "c", ""], 1, "Neither old nor new names may be empty"),
     (["start", ""], 1, "invalid container name or ID: value is empty"),
     (["info", "-f", "{{.Nope}}"], 1, "can't evaluate field Nope in type system.dockerInfo"),
     (["version", "-f", "{{.Nope}}"], 1, "can't evaluate field Nope in type system.versionInfo"),
