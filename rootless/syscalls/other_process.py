@@ -1,5 +1,4 @@
-"""process_vm_readv(2), capget(2) and fstatfs(2): memory and capabilities of another process, and the type of the
-file system that a descriptor of it leads to."""
+"""process_vm_readv(2) and capget(2): memory and capabilities of another process."""
 
 from __future__ import annotations
 
@@ -12,8 +11,6 @@ from unionfs.syscalls.light_ctypes import ctypes
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ADDRESS = (1 << 64) - 1
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
-TMPFS_MAGIC = 0x01021994
-"""linux/magic.h."""
 
 
 @once
@@ -57,14 +54,6 @@ def effective_capabilities(thread: int) -> int:
     check(libc().capget(ctypes.c_char_p(header), ctypes.c_void_p(_address_of(data))))
     low, _, _, high, _, _ = struct.unpack("=6I", data)
     return int(low | high << 32)
-
-
-def file_system_type(descriptor: int) -> int:
-    """f_type of fstatfs(2)."""
-    data = bytearray(256)
-    check(libc().fstatfs(ctypes.c_int(descriptor), ctypes.c_void_p(_address_of(data))))
-    kind: int = struct.unpack_from("@l", data)[0]
-    return kind
 
 
 def _address_of(buffer: bytearray) -> int:

@@ -19,6 +19,7 @@ from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.syscalls.files import (
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
+    TMPFS_MAGIC,
     file_system_type,
     renameat2,
 )
@@ -47,7 +48,7 @@ _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
 _POLL_SECONDS = 0.005
-_RESERVES_SPACE = frozenset({0x01021994, 0x858458F6, 0x9123683E, 0x794C7630, 0x2FC12FC1})
+_RESERVES_SPACE = frozenset({TMPFS_MAGIC, 0x858458F6, 0x9123683E, 0x794C7630, 0x2FC12FC1})
 """tmpfs, ramfs, btrfs, overlayfs and ZFS (linux/magic.h): no disk is their device, and write(2) reports that they are full."""
 
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)

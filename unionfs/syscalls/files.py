@@ -22,6 +22,10 @@ AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_NOFOLLOW = 0x100
 STATX_BTIME = 0x800
 
+PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
+TMPFS_MAGIC = 0x01021994
+"""Types of file systems (linux/magic.h)."""
 
 _renameat2 = LIBC.renameat2
 _renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
@@ -119,7 +123,7 @@ def syncfs(fd: int) -> None:
 
 
 def file_system_type(fd: int) -> int:
-    """`f_type` of fstatfs(2): a number of linux/magic.h."""
+    """`f_type` of fstatfs(2): a number of linux/magic.h. Raises OSError."""
     buffer = _StatFs()
     check(_fstatfs(fd, ctypes.byref(buffer)))
     return int(buffer.f_type)

@@ -6,8 +6,8 @@ import os
 import stat
 
 from rootless.rootfs.copying.object import xattrs_of
-from rootless.syscalls.other_process import TMPFS_MAGIC, file_system_type
 from unionfs.light_types import NamedTuple
+from unionfs.syscalls.files import PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC, file_system_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class SourceFile(NamedTuple):
     xattrs: dict[str, bytes]
 
 
-_OF_THE_KERNEL = frozenset((0x9FA0, 0x62656572))
-"""PROC_SUPER_MAGIC and SYSFS_MAGIC (linux/magic.h)."""
+_OF_THE_KERNEL = frozenset({PROC_SUPER_MAGIC, SYSFS_MAGIC})
 
 
 class SourceDirectory:

@@ -9,13 +9,12 @@ import errno
 import os
 import stat
 
-from rootless.syscalls.other_process import file_system_type
+from unionfs.syscalls.files import PROC_SUPER_MAGIC, file_system_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PROC_SUPER_MAGIC = 0x9FA0
 _PROC_ROOT = 1
 """PROC_ROOT_INO (linux/proc_fs.h)."""
 _LINKS = 40
@@ -75,7 +74,7 @@ class _Walk:
 
     def _target(self, directory: int, name: bytes) -> bytes | None:
         """What a link contains; None for one that the kernel has to follow."""
-        if file_system_type(directory) != _PROC_SUPER_MAGIC:
+        if file_system_type(directory) != PROC_SUPER_MAGIC:
             return os.readlink(name, dir_fd=directory)
         if os.fstat(directory).st_ino == _PROC_ROOT:
             return self._own_names.get(name) or os.readlink(name, dir_fd=directory)

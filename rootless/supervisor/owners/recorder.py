@@ -26,7 +26,6 @@ from rootless.supervisor.owners.calls import (
 )
 from rootless.supervisor.owners.recording_mounts import RecordingMounts
 from rootless.syscalls import capabilities, descriptors, processes
-from rootless.syscalls.other_process import TMPFS_MAGIC, file_system_type
 from rootless.syscalls.seccomp import (
     NOTIFICATION_SIZE,
     answer_notification,
@@ -35,6 +34,7 @@ from rootless.syscalls.seccomp import (
     wake_in_place,
 )
 from unionfs.model import without_set_id
+from unionfs.syscalls.files import TMPFS_MAGIC, file_system_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
