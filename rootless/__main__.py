@@ -35,13 +35,6 @@ from unionfs.light_imports import install  # noqa: E402
 install("rootless", "unionfs")
 
 
-def _report_full(reason: str) -> None:
-    try:
-        os.write(2, f"rootless: cannot write the output: {reason}\n".encode())
-    except OSError:
-        pass  # it is standard error that cannot be written
-
-
 def main() -> None:
     """Run the command line and exit with its status."""
     claim, monitor = None, None
@@ -56,6 +49,7 @@ def main() -> None:
         claim = become_rank(sys.argv[1:])
         module_packs.load(module_packs.HPC if sys.argv[1] == "hpc" else module_packs.JOIN)
     from rootless.cli.main import main as run_command_line
+    from rootless.cli.process import exit_with
 
     if _MAY_BE_INTERRUPTED:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,19 +60,7 @@ def main() -> None:
         monitor.abandon()
     if _HAS_PACK:
         module_packs.write_missing()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (AttributeError, ValueError):
-        sys.exit(status)  # closed: the interpreter prints nothing
-    except OSError as error:
-        # The interpreter would try again, fail, and print a traceback.
-        if not isinstance(error, BrokenPipeError):
-            _report_full((error.strerror or "").lower())
-        os._exit(status or 1)
-    # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
-    # it at once.
-    os._exit(status)
+    exit_with(status)
 
 
 if __name__ == "__main__":

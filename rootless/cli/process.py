@@ -12,6 +12,7 @@ from rootless.errors import RootlessError, failure_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 
 def open_missing_streams() -> None:
@@ -55,6 +56,30 @@ def exit_status_of(action: Callable[[], int], *, debug: bool) -> int:
         return print_error(as_expected(error), debug)
     except KeyboardInterrupt:
         return 130
+
+
+def exit_with(status: int) -> NoReturn:
+    """Write what is buffered, and end the process."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, ValueError):
+        sys.exit(status)  # closed: the interpreter prints nothing
+    except OSError as error:
+        # The interpreter would try again, fail, and print a traceback.
+        if not isinstance(error, BrokenPipeError):
+            _report_unwritten(failure_of(error))
+        os._exit(status or 1)
+    # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
+    # it at once.
+    os._exit(status)
+
+
+def _report_unwritten(reason: str) -> None:
+    try:
+        os.write(2, f"{PROGRAM}: cannot write the output: {reason}\n".encode())
+    except OSError:
+        pass  # it is standard error that cannot be written
 
 
 def print_error(error: RootlessError, debug: bool) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from rootless.cli.process import exit_status_of
+from rootless.cli.process import exit_status_of, exit_with
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -24,13 +23,7 @@ class RunEnding(NamedTuple):
 
     def exit_after(self, wait: Callable[[], Outcome]) -> NoReturn:
         """Wait for the container, in a process that stood by, and exit as `run` does."""
-        status = exit_status_of(lambda: self.report(wait()), debug=self.debug)
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # closed or broken
-        os._exit(status)
+        exit_with(exit_status_of(lambda: self.report(wait()), debug=self.debug))
 
     def report(self, outcome: Outcome) -> int:
         """Print why the container has ended, if the kernel killed it; returns its status."""
