@@ -6,6 +6,7 @@ A shell of the image reads them, because they are shell scripts; an image withou
 
 from __future__ import annotations
 
+from rootless.runtime.extensions import DEFAULT_PATH
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -17,14 +18,7 @@ RUNSCRIPT = "/.singularity.d/runscript"
 _SHELL_OF_IMAGE = "if [ -x /bin/bash ]; then exec /bin/bash --norc; fi; exec /bin/sh"
 _READ_SCRIPTS = f'for script in {ENVIRONMENT}/*.sh; do if [ -f "$script" ]; then . "$script"; fi; done; unset script'
 _SCRIPT_OF_APPS = f"{ENVIRONMENT}/95-apps.sh"
-_DEFAULT_DIRECTORIES = (
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-)
+_DEFAULT_DIRECTORIES = tuple(DEFAULT_PATH.split(":"))
 """PATH of an image gets those that it lacks, behind its own."""
 _COMPLETE_PATH = (
     f'for rootless_directory in {" ".join(_DEFAULT_DIRECTORIES)}; do case ":$PATH:" in *":$rootless_directory:"*) ;; '
