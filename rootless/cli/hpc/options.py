@@ -62,7 +62,7 @@ CONTAINALL = Flag(
 )
 COMPAT = Flag(("compat",), "As docker: --containall --no-umask --writable-tmpfs", group=ISOLATION)
 FAKEROOT = Flag(("fakeroot", "f"), "Be root inside the container", group=ISOLATION)
-NO_INIT = Flag(("no-init",), "With --pid, have the command as process 1", group=ISOLATION)
+NO_INIT = Flag(("no-init",), "With --pid, execute the command as process 1", group=ISOLATION)
 PID = Flag(("pid", "p"), "Run in a new PID namespace", group=ISOLATION)
 IPC = Flag(("ipc", "i"), "Run in a new IPC namespace", group=ISOLATION)
 UTS = Flag(("uts",), "Run in a new UTS namespace", group=ISOLATION)
