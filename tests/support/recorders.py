@@ -1,15 +1,73 @@
-"""Recorders: the processes that note what chown(2) and mknod(2) do in containers of an account with a single id."""
+"""Recorders: the processes that note what chown(2) and mknod(2) do in containers of an account with a single id; and what
+makes such calls.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.processes import children_of
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
+
+PRELUDE = """
+import ctypes, errno, mmap, os, signal, socket, stat, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    values = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    if libc.syscall(ctypes.c_long(number), *values) < 0:
+        return errno.errorcode[ctypes.get_errno()]
+    return 0
+CHOWN, FCHOWN, LCHOWN, FCHOWNAT, AT_FDCWD, NOFOLLOW, EMPTY = 92, 93, 94, 260, -100, 0x100, 0x1000
+os.makedirs("/w"); os.chdir("/w")
+def pause(seconds):
+    threading.Event().wait(seconds)
+def touch(name):
+    open(name, "w").close()
+"""
+
+
+class ProgramsInC1:
+    """Programs of Python, each in a container `c1` of the host's tree."""
+
+    def __init__(self, rootless: Rootless) -> None:
+        self._rootless = rootless
+
+    def run(self, program: str, *options: str) -> str:
+        done = self._rootless(
+            *("run", "--name", "c1", "--network", "none", *options, "--rootfs", "/"),
+            *("/usr/bin/python3", "-c", PRELUDE + program),
+            timeout=120,
+        )
+        assert done.status == 0, done
+        return done.stdout
+
+    def owner(self, path: str) -> tuple[int, int]:
+        """As the upper has it; (0, 0) where it is not noted."""
+        inspected = self._rootless("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "c1")
+        file = Path(inspected.ok().stdout.strip()) / path
+        try:
+            value = os.getxattr(file, "user.containers.override_stat", follow_symlinks=False)
+        except OSError:
+            return 0, 0
+        uid, gid, _ = value.split(b":", 2)
+        return int(uid), int(gid)
+
+
+def scripts_in_c1(rootless: Rootless, busybox_image: Path) -> Callable[..., str]:
+    """A function that runs a script in a container `c1` of busybox, with options of `run`, and returns what it prints."""
+    rootless("import", busybox_image, "bb").ok()
+
+    def run(script: str, *options: str, status: int = 0) -> str:
+        done = rootless("run", "--name", "c1", *options, "bb", "sh", "-c", script)
+        assert done.status == status, done
+        return done.stdout + done.stderr
+
+    return run
 
 
 def is_recorder(pid: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Result
-from tests.support.recorders import run_while_recorders_are_killed
+from tests.support.recorders import run_while_recorders_are_killed, scripts_in_c1
 from tests.support.rootless import Rootless
 from tests.support.waiting import assert_stays, wait_until
 
@@ -31,15 +31,7 @@ def owners_in(rootless: Rootless, name: str, below: str) -> dict[str, tuple[int,
 
 @pytest.fixture
 def run(rootless: Rootless, busybox_image: Path):
-    """Run a script in a container `c` of busybox, and return what it prints."""
-    rootless("import", busybox_image, "bb").ok()
-
-    def start(script: str, *options: str, status: int = 0) -> str:
-        done = rootless("run", "--name", "c1", *options, "bb", "sh", "-c", script)
-        assert done.status == status, done
-        return done.stdout + done.stderr
-
-    return start
+    return scripts_in_c1(rootless, busybox_image)
 
 
 def test_owners_are_in_what_is_exported(rootless, run):

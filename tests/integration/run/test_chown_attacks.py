@@ -12,61 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import children_of
-from tests.support.recorders import is_recorder
+from tests.support.recorders import PRELUDE, ProgramsInC1, is_recorder
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "nosub", "fuse")
 
-PRELUDE = """
-import ctypes, errno, mmap, os, signal, socket, stat, threading, time
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *arguments):
-    values = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
-    if libc.syscall(ctypes.c_long(number), *values) < 0:
-        return errno.errorcode[ctypes.get_errno()]
-    return 0
-CHOWN, FCHOWN, LCHOWN, FCHOWNAT, AT_FDCWD, NOFOLLOW, EMPTY = 92, 93, 94, 260, -100, 0x100, 0x1000
-os.makedirs("/w"); os.chdir("/w")
-def pause(seconds):
-    threading.Event().wait(seconds)
-def touch(name):
-    open(name, "w").close()
-"""
-
 only_x86_64 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
 
 
-class Box:
-    """Containers `c1` of the host's tree."""
-
-    def __init__(self, rootless: Rootless) -> None:
-        self._rootless = rootless
-
-    def run(self, program: str, *options: str) -> str:
-        done = self._rootless(
-            *("run", "--name", "c1", "--network", "none", *options, "--rootfs", "/"),
-            *("/usr/bin/python3", "-c", PRELUDE + program),
-            timeout=120,
-        )
-        assert done.status == 0, done
-        return done.stdout
-
-    def owner(self, path: str) -> tuple[int, int]:
-        """As the upper has it; (0, 0) where it is not noted."""
-        inspected = self._rootless("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "c1")
-        file = Path(inspected.ok().stdout.strip()) / path
-        try:
-            value = os.getxattr(file, "user.containers.override_stat", follow_symlinks=False)
-        except OSError:
-            return 0, 0
-        uid, gid, _ = value.split(b":", 2)
-        return int(uid), int(gid)
-
-
 @pytest.fixture
-def box(rootless: Rootless) -> Box:
-    return Box(rootless)
+def box(rootless: Rootless) -> ProgramsInC1:
+    return ProgramsInC1(rootless)
 
 
 @only_x86_64

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.run.test_chown_attacks import Box
-from tests.support.recorders import run_while_recorders_are_killed
+from tests.support.recorders import (
+    ProgramsInC1,
+    run_while_recorders_are_killed,
+    scripts_in_c1,
+)
 from tests.support.rootless import Rootless
 
 pytestmark = pytest.mark.needs("userns", "nosub", "fuse")
@@ -35,20 +38,12 @@ def exported(rootless: Rootless, name: str) -> dict[str, tuple[bytes, int, int, 
 
 @pytest.fixture
 def run(rootless: Rootless, busybox_image: Path):
-    """Run a script in a container `c1` of busybox, and return what it prints."""
-    rootless("import", busybox_image, "bb").ok()
-
-    def start(script: str, *options: str, status: int = 0) -> str:
-        done = rootless("run", "--name", "c1", *options, "bb", "sh", "-c", script)
-        assert done.status == status, done
-        return done.stdout + done.stderr
-
-    return start
+    return scripts_in_c1(rootless, busybox_image)
 
 
 @pytest.fixture
-def box(rootless: Rootless) -> Box:
-    return Box(rootless)
+def box(rootless: Rootless) -> ProgramsInC1:
+    return ProgramsInC1(rootless)
 
 
 def test_device_is_shown_and_cannot_be_opened(run):

@@ -18,25 +18,17 @@ from tests.support.releases import (
     replace_module,
     start_from,
 )
+from tests.support.standby import MEMORY, memory_of, stands_by
 from tests.support.traffic import ROOT, children, exchange, free_port, is_free, serving
 from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
-
-MEMORY = 3 << 20
-"""Bytes of a monitor that stands by, without files that are mapped: how many processes share those is chance."""
 
 
 def record_of(box, name="c1"):
     paths = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
     records = [json.loads(path.read_text()) for path in paths]
     return next(record for record in records if record["name"] == name)
-
-
-def stands_by(pid):
-    """Whether it waits, in the program for that."""
-    waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
-    return waits and b"\0standby\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def comm(pid):
@@ -61,13 +53,6 @@ def command_of(pid):
     end = words.index(b"--")
     assert not any(b"\n" in word for word in words[:end])
     return words[end + 1 :]
-
-
-def memory_of(pid):
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(
-        int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Anonymous:")
-    )
 
 
 def state(box, name="c1"):

@@ -17,20 +17,12 @@ from tests.support.releases import (
     start_from,
     write_packs,
 )
+from tests.support.standby import MEMORY, memory_of, stands_by
 from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
-MEMORY = 3 << 20
-"""Bytes of a client that stands by, without files that are mapped."""
 RUN = ("run", "--rm", "--name", "c1")
-
-
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
 
 
 @pytest.fixture
@@ -41,18 +33,6 @@ def window(box):
 
 def command_line(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-
-
-def stands_by(pid):
-    waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
-    return waits and " standby " in command_line(pid)
-
-
-def memory_of(pid):
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(
-        int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Anonymous:")
-    )
 
 
 def client_of(box):

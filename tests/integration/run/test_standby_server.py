@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +14,10 @@ from tests.support.releases import (
     start_from,
     write_packs,
 )
+from tests.support.standby import MEMORY, memory_of, stands_by
 from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend", "busybox")
-
-MEMORY = 3 << 20
-"""Bytes of a server that stands by, without files that are mapped."""
-
-
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
 
 
 def directory_of(box):
@@ -45,18 +35,6 @@ def server_of(box):
 
 def monitor_of(box):
     return record_of(box)["monitor_pid"]
-
-
-def stands_by(pid):
-    waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
-    return waits and b"\0standby\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def memory_of(pid):
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(
-        int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Anonymous:")
-    )
 
 
 def start(box, script, *options):
