@@ -23,9 +23,17 @@ reachable_tree() { # print a directory that holds this tree and that the ordinar
     # A clone beneath /root, or made with a strict umask: a copy that everyone may read, in a place that only root writes.
     export=/var/lib/rootless-test/$(printf %s "$here" | cksum | cut -d' ' -f1)
     mkdir -p "$export"
-    find "$export" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
-    tar -C "$here" --exclude=./.git --exclude=./.venv --exclude='__pycache__' --exclude='./.*_cache' -cf - . |
-        tar -C "$export" --no-same-owner --mode=u+rwX,go=rX -xf -
+    # Made again only when a file has changed: what runs in it keeps it, and its compiled modules.
+    (
+        flock 9
+        stamp=$(find . \( -name .git -o -name .venv -o -name __pycache__ -o -name '.*_cache' \) -prune -o ! -type d -printf '%P %m %s %T@ %l\n' | sort)
+        [ "$stamp" != "$(cat "$export.stamp" 2>/dev/null)" ] || exit 0
+        rm -f "$export.stamp"
+        find "$export" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} + &&
+            tar -C "$here" --exclude=./.git --exclude=./.venv --exclude='__pycache__' --exclude='./.*_cache' -cf - . |
+            tar -C "$export" --no-same-owner --mode=u+rwX,go=rX -xf - &&
+            printf '%s\n' "$stamp" >"$export.stamp"
+    ) 9>"$export.lock" || return
     chmod 755 /var/lib/rootless-test "$export"
     echo "$export"
 }
