@@ -38,6 +38,7 @@ MODULES = {
         "rootless.build.files.context",
         "rootless.build.outputs",
         "rootless.spec.options",
+        "rootless.spec.health",
         "rootless.spec.exec_options",
         "rootless.logs.reader",
         "rootless.containers.record",

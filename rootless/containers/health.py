@@ -6,14 +6,14 @@ health.json, beside the record, has the failing streak and the last results; the
 from __future__ import annotations
 
 from rootless.light_json import dumps, loads
-from rootless.spec.options import HealthLog
+from rootless.spec.health import HealthLog
 from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck
 
 NAME = "health.json"
 DOCKERS_LOG = HealthLog()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.network.setup import NetworkSetup
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck
 
 
 class HostTree(NamedTuple):

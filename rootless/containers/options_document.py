@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from rootless.spec.health import HealthCheck
+
 NAME = "options.json"
 _DEFAULT = ContainerOptions()
 _MOUNT_TYPES: dict[str, type[values.UserMount]] = {
@@ -109,7 +111,7 @@ def _log(value: dict[str, Any]) -> values.LogOptions:
     return values.LogOptions(**fields | {"driver": values.LogDriver(fields["driver"])})
 
 
-def _health(value: dict[str, Any]) -> values.HealthCheck:
+def _health(value: dict[str, Any]) -> HealthCheck:
     from rootless.spec.health import from_plain
 
     return from_plain(value)

@@ -1,14 +1,75 @@
-"""Health checks: what an image and the options ask for together, and docker's document of it. Pure."""
+"""Health checks: their options, merged with those of the image, and docker's document of them. Pure."""
 
 from __future__ import annotations
 
 from rootless.errors import UsageError
-from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+
+class OnUnhealthy(Enum):
+    """What becomes of a container that is found unhealthy (podman's --health-on-failure)."""
+
+    NONE = "none"
+    KILL = "kill"
+    RESTART = "restart"
+    STOP = "stop"
+
+
+class StartupCheck(NamedTuple):
+    """A check that comes before the others, until it has succeeded (podman's --health-startup-cmd). Times are nanoseconds;
+    a field that is zero is the default.
+    """
+
+    test: tuple[str, ...]
+    """As of HealthCheck."""
+    interval: int = 0
+    timeout: int = 0
+    retries: int = 0
+    """Failures after which the container is restarted; 0: it never is."""
+    successes: int = 0
+    """Successes one after the other that end the startup; 0 is 1."""
+
+
+EVENTS_LOGGER = "events_logger"
+"""Results of health checks are events."""
+
+
+class HealthLog(NamedTuple):
+    """Which results of health checks are kept; 0 is no limit."""
+
+    results: int = 5
+    """How many."""
+    size: int = 4096
+    """Bytes of the output of each."""
+
+
+class HealthCheck(NamedTuple):
+    """How the health of a container is checked. Times are nanoseconds; a field that is zero or empty is the
+    image's, or else docker's default.
+    """
+
+    test: tuple[str, ...] = ()
+    """CMD and the words of a command, CMD-SHELL and a line for the shell, or NONE."""
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    """Failures in this time after the start do not count."""
+    start_interval: int = 0
+    """Between two checks in the start period."""
+    retries: int = 0
+    """Failures one after the other that make a container unhealthy."""
+    on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
+    startup: StartupCheck | None = None
+    log: HealthLog | None = None
+    """None: docker's limits."""
+    log_destination: str = ""
+    """Where podman has the results written as well: the absolute path of a directory, or EVENTS_LOGGER."""
+
 
 _FIELDS = {
     "test": "Test",

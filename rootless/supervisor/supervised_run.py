@@ -8,7 +8,6 @@ import os
 import select
 
 from rootless.containers.launch_description import STOP_TIMEOUT
-from rootless.spec.options import OnUnhealthy
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.directory import Containers
     from rootless.containers.launch_description import LaunchDescription
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck, OnUnhealthy
     from rootless.supervisor.clients import Client, Clients
     from rootless.supervisor.container_run import ContainerRun
     from rootless.supervisor.health.timer import HealthTimer
@@ -233,6 +232,8 @@ class SupervisedRun:
 
     def _act_on_health(self, action: OnUnhealthy) -> None:
         """Do to the container what follows from its health."""
+        from rootless.spec.health import OnUnhealthy
+
         if action is OnUnhealthy.NONE:
             return
         self._end_health_checks()

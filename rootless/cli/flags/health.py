@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.durations import parse_duration
 from rootless.errors import UsageError
-from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
+from rootless.spec.health import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

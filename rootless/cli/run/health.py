@@ -8,12 +8,12 @@ import stat
 from rootless.cli.flags.health import HealthFlags, parse_health
 from rootless.cli.run import options as rows
 from rootless.errors import UsageError
-from rootless.spec.options import EVENTS_LOGGER
+from rootless.spec.health import EVENTS_LOGGER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cli.grammar import Parsed
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck
 
 _TIMES = (
     rows.HEALTH_INTERVAL,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rootless.oci.platform import Platform
     from rootless.runtime.extensions import ChownMode
     from rootless.runtime.idmap import UserNamespaceMode
+    from rootless.spec.health import HealthCheck
     from rootless.spec.storage_driver import StorageDriver
 
     Value = TypeVar("Value")
@@ -349,7 +350,7 @@ _HEALTH_ROWS = tuple(
 )
 
 
-def _health(parsed: Parsed) -> values.HealthCheck | None:
+def _health(parsed: Parsed) -> HealthCheck | None:
     given = (parsed.values[row.long] is not None for row in _HEALTH_ROWS)
     if not (parsed[rows.NO_HEALTHCHECK] or any(given)):
         return None

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from rootless.containers.health import DOCKERS_LOG
 from rootless.containers.launch_description import log_path
-from rootless.spec.health import startup_document
-from rootless.spec.options import HealthCheck
+from rootless.spec.health import HealthCheck, startup_document
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from rootless.oci.reference import Reference
     from rootless.runtime.idmap import IdMaps
     from rootless.runtime.userdb import Account
-    from rootless.spec.options import HealthCheck, ResourceLimits
+    from rootless.spec.health import HealthCheck
+    from rootless.spec.options import ResourceLimits
     from rootless.store.image import Image
     from rootless.store.layout import Store
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.containers.record import ContainerRecord
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck
 
 _CHUNK = 65536
 _FAILED = -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.spec.options import HealthCheck, StartupCheck
+    from rootless.spec.health import HealthCheck, StartupCheck
 
 
 class StartupChecks:

@@ -20,7 +20,7 @@ from rootless.containers.status import Status
 from rootless.durable import write_atomically
 from rootless.errors import RootlessError
 from rootless.light_json import dumps
-from rootless.spec.options import EVENTS_LOGGER, OnUnhealthy
+from rootless.spec.health import EVENTS_LOGGER, OnUnhealthy
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.health.check import CheckTarget, RunningCheck
 from rootless.supervisor.health.startup_checks import StartupChecks
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rootless.containers.directory import Containers
     from rootless.containers.health import CheckResult
     from rootless.containers.launch_description import LaunchDescription
-    from rootless.spec.options import HealthCheck
+    from rootless.spec.health import HealthCheck
     from rootless.supervisor.clients import Client
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.record_keeper import RecordKeeper

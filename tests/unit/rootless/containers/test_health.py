@@ -11,7 +11,7 @@ from rootless.containers.health import (
     encode_health,
     health_document,
 )
-from rootless.spec.options import HealthCheck, HealthLog
+from rootless.spec.health import HealthCheck, HealthLog
 
 CHECK = HealthCheck(
     ("true",), interval=30, timeout=30, start_period=100, start_interval=5, retries=3

@@ -3,8 +3,17 @@
 import pytest
 
 from rootless.errors import UsageError
-from rootless.spec.health import as_plain, document, effective, from_plain, merged
-from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
+from rootless.spec.health import (
+    HealthCheck,
+    HealthLog,
+    OnUnhealthy,
+    StartupCheck,
+    as_plain,
+    document,
+    effective,
+    from_plain,
+    merged,
+)
 
 SECOND = 10**9
 IMAGE = {"Healthcheck": {"Test": ["CMD", "echo", "hi"], "Interval": SECOND, "Retries": 2}}

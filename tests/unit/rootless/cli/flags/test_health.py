@@ -6,7 +6,7 @@ import pytest
 
 from rootless.cli.flags.health import HealthFlags, parse_health
 from rootless.errors import UsageError
-from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
+from rootless.spec.health import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
 
 TIMES = (
     "health-interval",

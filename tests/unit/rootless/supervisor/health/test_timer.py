@@ -8,7 +8,7 @@ import pytest
 
 from rootless.containers.health import CheckResult, decode_health
 from rootless.containers.status import Status
-from rootless.spec.options import HealthCheck, OnUnhealthy
+from rootless.spec.health import HealthCheck, OnUnhealthy
 from rootless.supervisor.health import timer as health_timer
 from rootless.supervisor.health.timer import HealthTimer
 
