@@ -58,9 +58,13 @@ class BackgroundCopier:
 
         self._waiting.append(file)
         if self._thread is None or not self._thread.is_alive():
-            self._stop = Event()
-            self._thread = Thread(target=self._work, args=(self._stop,), daemon=True)
-            self._thread.start()
+            stop = Event()
+            thread = Thread(target=self._work, args=(stop,), daemon=True)
+            try:
+                thread.start()
+            except (RuntimeError, MemoryError):
+                return  # the user may have no further process: the next file tries again
+            self._thread, self._stop = thread, stop
 
     def stop(self) -> None:
         """Leave the rest as it is. Idempotent."""

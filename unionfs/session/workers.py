@@ -88,7 +88,13 @@ class Workers:
                 return
             thread = Thread(target=run, daemon=True)
             self._threads.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            # The user may have no further process (RLIMIT_NPROC): everyone waits, but the work is done.
+            with lock:
+                self._threads[self._threads.index(thread)] = current_thread()
+            run()
 
     def run_completions(self) -> None:
         """Call `done` of each piece of work that has ended."""
