@@ -73,8 +73,12 @@ class Transfer(Protocol):
     def done(self) -> int:
         """The bytes that `run` has moved."""
 
+    @property
+    def unsynced(self) -> int:
+        """The bytes that a sync has to write, at most."""
+
     def finish(self) -> None:
-        """To be called after `run`, whether it raised or not."""
+        """To be called after `run`, whether it raised or not, and if it cannot be called."""
 
 
 class CopyCompletion(Protocol):

@@ -39,12 +39,19 @@ is."""
 
 
 class Backing:
-    """An open file under a node. `start` is where byte 0 lies in the descriptor's file."""
+    """An open file under a node. `start` is where byte 0 lies in the descriptor's file, `unsynced` how many bytes an fsync(2)
+    may have to write."""
 
-    __slots__ = ("fd", "file", "lazy", "pinned", "start", "writable")
+    __slots__ = ("fd", "file", "lazy", "pinned", "start", "unsynced", "writable")
 
     def __init__(
-        self, fd: int, *, start: int = 0, file: OpenFile | None = None, writable: bool = False
+        self,
+        fd: int,
+        *,
+        start: int = 0,
+        file: OpenFile | None = None,
+        writable: bool = False,
+        unsynced: int = 0,
     ) -> None:
         self.fd = fd
         self.start = start
@@ -52,6 +59,7 @@ class Backing:
         self.lazy: LazyFile | None = None
         """The file has not all its data yet: only through this may it be read and written."""
         self.writable = writable
+        self.unsynced = unsynced
         self.pinned = False
         """The only way to the file is this descriptor: it is not closed to save descriptors."""
 

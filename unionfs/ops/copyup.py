@@ -205,7 +205,7 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
 
         lazy_copyup.install_draft(tree, node, draft, plan.source, plan.lazy)
     else:
-        tree.files.keep(node, Backing(draft.fd, writable=True))
+        tree.files.keep(node, Backing(draft.fd, writable=True, unsynced=attributes.size))
     _record(tree, plan)
     if ref is None:
         keep_unnamed(tree, node, draft.fd)

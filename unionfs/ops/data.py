@@ -46,7 +46,10 @@ def open_backing(tree: Tree, node: Node) -> Backing:
             return open_lazy(tree, node, node.lazy)
         node.lazy = None
     if node.layer == UPPER:
-        backing = Backing(tree.layers.writable().open_write(node.ref), writable=True)
+        fd = tree.layers.writable().open_write(node.ref)
+        # What was written to it before is not known: as much as it has.
+        size = os.fstat(fd).st_size if node.stale else node.attributes.size
+        backing = Backing(fd, writable=True, unsynced=size)
     else:
         file = tree.layers.layer(node.layer).open(node.ref)
         where = file.backing()
@@ -171,6 +174,7 @@ def write(
     node.stale = True
     if node.copy_up_record is not None:
         node.copy_up_record.changed += len(data)
+    backing.unsynced += len(data)
     if backing.lazy is not None:
         return backing.lazy.write(offset, data)
     return os.pwrite(backing.fd, data, offset)

@@ -36,9 +36,10 @@ _NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 class Transfer:
-    """Work to be run once, then finished by the thread that began it. `done` is the number of bytes moved."""
+    """Work to be run once, then finished by the thread that began it. `done` is the number of bytes moved, `unsynced` how many
+    a sync may have to write."""
 
-    __slots__ = ("_descriptors", "_lost", "_work", "done", "target")
+    __slots__ = ("_descriptors", "_lost", "_work", "done", "target", "unsynced")
 
     def __init__(
         self,
@@ -46,12 +47,14 @@ class Transfer:
         *descriptors: int,
         target: Node | None = None,
         lost: dict[Node, int] | None = None,
+        unsynced: int = 0,
     ) -> None:
         """`target`: what is written to. `lost`: as of OpenFiles."""
         self._work = work
         self._descriptors = descriptors
         self.target = target
         self._lost = lost
+        self.unsynced = unsynced
         self.done = 0
 
     def run(self) -> int:
@@ -60,7 +63,7 @@ class Transfer:
         return self.done
 
     def finish(self) -> None:
-        """Close the descriptors, and account for what has been moved."""
+        """Close the descriptors, and account for what has been moved; also of work that was not run."""
         target = self.target
         for fd in self._descriptors:
             try:
@@ -72,6 +75,8 @@ class Transfer:
         self._descriptors = ()
         if target is not None:
             target.stale = True
+            if target.backing is not None:
+                target.backing.unsynced += self.done
             if target.copy_up_record is not None:
                 target.copy_up_record.changed += self.done
 
@@ -82,6 +87,7 @@ def _already(done: int) -> Callable[[], int]:
 
 def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
     """fsync(2) of a file or directory."""
+    unsynced = 0
     if isinstance(node, Directory):
         if node.upper is None:
             return Transfer(_already(0))
@@ -94,7 +100,9 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
         missing = node.backing is None and node.ref is None
         if node.layer != UPPER or missing or not stat.S_ISREG(node.attributes.mode):
             return Transfer(_already(0))
-        fd = os.dup(open_backing(tree, node).fd)
+        backing = open_backing(tree, node)
+        fd = os.dup(backing.fd)
+        unsynced, backing.unsynced = backing.unsynced, 0
 
     sync_attributes = tree.layers.writable().sync_attributes
 
@@ -106,7 +114,7 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
             os.fsync(fd)
         return 0
 
-    return Transfer(sync, fd)
+    return Transfer(sync, fd, unsynced=unsynced)
 
 
 def begin_flush(tree: Tree, node: Node) -> Transfer | None:
@@ -118,12 +126,19 @@ def begin_flush(tree: Tree, node: Node) -> Transfer | None:
     if backing is None or not (backing.writable or backing.lazy):
         return None
     fd = os.dup(backing.fd)
+    unsynced, backing.unsynced = backing.unsynced, 0
+    return _Flush(_already(0), fd, unsynced=unsynced)
 
-    def flush() -> int:
-        os.close(fd)  # flushes the file, as each close(2) of a descriptor does
+
+class _Flush(Transfer):
+    """Closing a descriptor, which flushes the file, as each close(2) does."""
+
+    __slots__ = ()
+
+    def run(self) -> int:
+        (fd,), self._descriptors = self._descriptors, ()
+        os.close(fd)
         return 0
-
-    return Transfer(flush)
 
 
 def begin_syncfs(tree: Tree) -> Transfer:

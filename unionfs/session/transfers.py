@@ -36,8 +36,6 @@ interrupted between two."""
 _SLOW = 2_000_000
 """Nanoseconds a sync may take for the next to be tried without a thread."""
 
-_WRITE = int(Opcode.WRITE)
-
 
 class TransferHandlers:
     """`send` replies: unique number, errno, payload. `table` is by opcode."""
@@ -58,7 +56,6 @@ class TransferHandlers:
         self._send = send
         self._fault = fault
         self._counters = counters
-        self._written = 0
         self._last_sync = 0
         self.table: dict[int, Handler] = {
             Opcode.FSYNC: self._fsync,
@@ -79,17 +76,11 @@ class TransferHandlers:
         transfer = self._fs.begin_flush(NodeId(header.nodeid))
         if transfer is None:
             return b""
-        # It writes out one file: others may have more.
-        return self._sync(header, transfer, ends_count=False)
+        return self._sync(header, transfer)
 
-    def _sync(self, header: Header, transfer: Transfer, *, ends_count: bool = True) -> bytes | None:
-        """A small one without a thread, which would take longer than it does. `ends_count`: what has been written so far does
-        not count for the next."""
-        written = self._counters.bytes[_WRITE]
-        is_small = written - self._written < BIG and self._last_sync < _SLOW
-        if ends_count:
-            self._written = written
-        if not is_small:
+    def _sync(self, header: Header, transfer: Transfer) -> bytes | None:
+        """A small one without a thread, which would take longer than it does."""
+        if transfer.unsynced >= BIG or self._last_sync >= _SLOW:
             return self._start(header, transfer, self._nothing, self._note_sync)
         started = perf_counter_ns()
         try:

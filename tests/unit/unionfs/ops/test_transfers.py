@@ -13,6 +13,7 @@ import pytest
 
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller
+from unionfs.ops.transfers import run
 from unionfs.ownership import Ownership
 from unionfs.union import Union, UnionOptions
 
@@ -80,10 +81,39 @@ def test_transfer_that_is_not_run_leaves_no_descriptor(union) -> None:
     for transfer in (
         union.begin_fsync(node, datasync=False),
         union.begin_fsync(ROOT_NODE, datasync=False),
+        union.begin_flush(node),
         union.begin_copy_range(source, 0, node, 0, SIZE),
     ):
         transfer.finish()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_bytes_to_sync_are_those_of_the_file(union) -> None:
+    def unsynced(node):
+        transfer = union.begin_fsync(node, datasync=False)
+        run(transfer)
+        return transfer.unsynced
+
+    one, other = (
+        union.create(ROOT_NODE, name, 0o600, os.O_RDWR, Caller(0, 0)).nodeid
+        for name in (b"one", b"other")
+    )
+    union.write(one, 0, bytes(1000))
+    union.write(other, 0, bytes(10))
+    assert unsynced(ROOT_NODE) == 0
+    assert unsynced(other) == 10
+    assert unsynced(other) == 0
+    assert unsynced(one) == 1000
+    union.write(one, 0, bytes(10))
+    run(union.begin_copy_range(other, 0, one, 0, 10))
+    assert unsynced(one) == 20
+    # Of a file that has been copied up, and of one that was closed meanwhile, it is not known.
+    union.write(union.lookup(ROOT_NODE, b"1").nodeid, 0, b"x")
+    assert unsynced(union.lookup(ROOT_NODE, b"1").nodeid) == SIZE + 1
+    for number in range(20):
+        union.read(union.lookup(ROOT_NODE, b"%d" % (number + 2)).nodeid, 0, 1)
+    union.write(one, 0, b"x")
+    assert unsynced(one) == 1001
 
 
 @pytest.fixture

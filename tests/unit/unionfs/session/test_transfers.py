@@ -18,10 +18,9 @@ WRITTEN, READ = 2, 3
 class Session:
     """The handlers, and what they have done."""
 
-    def __init__(self) -> None:
+    def __init__(self, unsynced: int) -> None:
         self.in_threads = 0
-        self.counters = Counters()
-        transfer = SimpleNamespace(run=lambda: 0, finish=lambda: None)
+        transfer = SimpleNamespace(run=lambda: 0, finish=lambda: None, unsynced=unsynced)
         self._handlers = TransferHandlers(
             SimpleNamespace(
                 begin_flush=lambda nodeid: transfer if nodeid == WRITTEN else None,
@@ -31,7 +30,7 @@ class Session:
             SimpleNamespace(require_copied=pytest.fail),
             pytest.fail,
             pytest.fail,
-            counters=self.counters,
+            counters=Counters(),
         )
 
     def _start(self, work: object, done: object) -> None:
@@ -45,24 +44,11 @@ class Session:
         return reply is None
 
 
-def test_small_syncs_run_without_a_thread():
-    session = Session()
-    session.counters.bytes[Opcode.WRITE] += BIG - 1
-    assert not session.runs_in_thread(Opcode.FLUSH)
-    assert not session.runs_in_thread(Opcode.FSYNC)
-
-
-def test_closing_one_file_leaves_what_others_have_to_write_to_a_thread():
-    session = Session()
-    session.counters.bytes[Opcode.WRITE] += BIG
-    assert session.runs_in_thread(Opcode.FLUSH)
-    assert session.runs_in_thread(Opcode.FLUSH)
-    assert session.runs_in_thread(Opcode.FSYNC)
-    assert not session.runs_in_thread(Opcode.FLUSH)
+@pytest.mark.parametrize("opcode", [Opcode.FLUSH, Opcode.FSYNC])
+@pytest.mark.parametrize(("unsynced", "in_thread"), [(BIG - 1, False), (BIG, True)])
+def test_big_syncs_run_in_a_thread(opcode, unsynced, in_thread):
+    assert Session(unsynced).runs_in_thread(opcode) == in_thread
 
 
 def test_closing_a_file_that_was_read_needs_no_thread():
-    session = Session()
-    session.counters.bytes[Opcode.WRITE] += BIG
-    assert not session.runs_in_thread(Opcode.FLUSH, READ)
-    assert session.runs_in_thread(Opcode.FLUSH)
+    assert not Session(BIG).runs_in_thread(Opcode.FLUSH, READ)
