@@ -78,7 +78,7 @@ class Applying:
             check: Change nothing.
 
         Raises:
-            InUseError: another apply is at work.
+            InUseError: another apply is running.
             NotFoundError: nothing was changed at or in one of `wanted`; then nothing is applied.
             UsageError: one of `wanted` is not a copy of files of the host; then nothing is applied.
             RootlessError: the container's files or the journal cannot be read or written.
@@ -161,7 +161,7 @@ class Applying:
         """With the targets open."""
         lock = acquire_lock(self._directory / _LOCK, wait=False)
         if lock is None:
-            raise InUseError(f"another apply of container {self._record.name} is at work")
+            raise InUseError(f"another apply of container {self._record.name} is running")
         try:
             with ExitStack() as stack:
                 for target in self._targets:

@@ -50,8 +50,8 @@ BUILD_CONTEXT = Texts(
 )
 CACHE = Text(
     ("cache",),
-    "Set how a RUN is found in the cache: inputs (default), or reads, which also finds one whose "
-    "parent has changed in nothing that it read",
+    "Find a RUN in the cache by its inputs (inputs, default) or also by the files "
+    "that it read (reads)",
     "BY",
     choices=("inputs", "reads"),
 )
@@ -74,14 +74,13 @@ CALL = Text(
 CHECK = Flag(("check",), 'Shorthand for "--call=check"')
 EXPLAIN = Flag(("explain",), "Show for each step that is executed why it was not cached")
 JOBS = Number(
-    ("jobs",), "How many stages to build at the same time (default: one a processor)", "N"
+    ("jobs",), "Maximum number of stages to build at the same time (default: number of CPUs)", "N"
 )
 METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file", "FILE")
 NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
 ON_FAIL = Text(
     ("on-fail",),
-    "Set what becomes of a RUN that failed: keep leaves a container with its files, shell opens a "
-    "shell in it",
+    "Keep the container of a RUN that fails (keep), or open a shell in it (shell)",
     "ACTION",
     choices=("keep", "shell"),
 )
@@ -90,20 +89,21 @@ OUTPUT = Texts(
 )
 PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
 REWRITE_TIMESTAMP = Flag(
-    ("rewrite-timestamp",), "Set times in new layers that are after SOURCE_DATE_EPOCH to that"
+    ("rewrite-timestamp",), "Set times in new layers that are later than SOURCE_DATE_EPOCH to it"
 )
 RESUME = Flag(
     ("resume",),
-    "Go on from the container kept of a RUN that failed, and execute its command again there",
+    "Continue from the kept container of a RUN that failed: execute its command there again",
 )
 ACCEPT = Flag(
     ("accept",),
-    "Go on from the container kept of a RUN that failed, and write what was typed there to the "
-    "Dockerfile, in place of the RUN (with --resume: in front of it)",
+    "Continue from the kept container of a RUN that failed: write what was typed "
+    "there to the Dockerfile, in place of the RUN (with --resume: before it)",
 )
 CHOWN = Text(
     ("chown",),
-    "What chown does in RUN with a single id: record the owner (default), pretend or refuse",
+    "Effect of chown in RUN for an account with one id: record the owner (default), "
+    "pretend or refuse",
     "MODE",
     choices=("record", "pretend", "refuse"),
 )

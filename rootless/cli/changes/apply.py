@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rootless.changes.change import Change
 
 INTERACTIVE = Flag(("interactive", "i"), "Ask for each change")
-CHECK = Flag(("check",), "Change nothing: show what would be left alone, and why")
-UNDO = Flag(("undo",), "Take the last apply back, unless what it changed has changed since")
+CHECK = Flag(("check",), "Show what would not be applied, and why; change nothing")
+UNDO = Flag(("undo",), "Undo the last apply, unless its files have changed since")
 THEIRS = Flag(
-    ("theirs", "force", "f"), "Where the host has changed too, take the container's version"
+    ("theirs", "force", "f"), "Take the container's version where the host has changed too"
 )
-MERGE = Flag(("merge",), "Where the host has changed a text too, merge both changes")
+MERGE = Flag(("merge",), "Merge both changes where the host has changed a text file too")
 
 
 def apply(parsed: Parsed, settings: Settings) -> int:

@@ -8,7 +8,7 @@ from rootless.cli.context import Settings, current_directory, engine_of
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed
 
 DIFF = Flag(("diff",), "Print a unified diff, which git apply and patch -p1 take")
-STAT = Flag(("stat",), "Print how many lines of each file came and went")
+STAT = Flag(("stat",), "Print the number of added and deleted lines of each file")
 NAME_ONLY = Flag(("name-only",), "Print paths only")
 NULL = Flag(("null", "z"), "With --name-only, end each path by a NUL and quote none")
 JSON = Flag(("json",), "Print a JSON document")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 
-FORCE = Flag(("force", "f"), "Also what still runs: it is killed")
+FORCE = Flag(("force", "f"), "Kill the container if it runs")
 
 
 def drop(parsed: Parsed, settings: Settings) -> int:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from rootless.spec.options import TraceOptions
     from rootless.trying.request import TryRequest
 
-NAME = Text(("name",), "Name of the container, to refer to the changes by", "NAME")
+NAME = Text(("name",), "Name of the container that keeps the changes", "NAME")
 KEEP = Flag(("keep",), "Keep the changes for later, without a question")
 APPLY = Flag(("apply",), "Apply the changes to the host's files at the end, without a question")
 DROP = Flag(("drop",), "Drop the changes at the end, without a question")
 ON = Texts(("on",), "Directory that is copy on write, while the rest is read-only", "PATH")
-RW = Texts(("rw",), "File or directory that is the host's itself, without a copy", "PATH")
+RW = Texts(("rw",), "File or directory that is changed on the host itself", "PATH")
 HIDE = Texts(("hide",), "File or directory that appears empty", "PATH")
 NETWORK = Text(
     ("network", "net"), "Network: host (default), none, or one that run takes", "NETWORK"
@@ -29,7 +29,8 @@ NETWORK = Text(
 AGENTS = Flag(("agents",), "Keep the variables of agents and displays, such as SSH_AUTH_SOCK")
 TRACE = OptionalText(
     ("trace",),
-    "Note which files the command reads, for rootless trace; with =FILE also write that there at its end",
+    "Record which files the command reads, for rootless trace; =FILE also writes the "
+    "trace to FILE at the end",
     "FILE",
 )
 SNAPSHOT_EACH = Text(
@@ -37,7 +38,7 @@ SNAPSHOT_EACH = Text(
     "Take a snapshot before each command of exec, or at an interval",
     "exec|SECONDS",
 )
-EXPLAIN = Flag(("explain",), "Print what is undone and what is not, and quit")
+EXPLAIN = Flag(("explain",), "Print what can be undone and what cannot, and quit")
 
 _EXPLANATION = """\
 The command writes to a layer over the host's files and not to them. Dropping the layer undoes

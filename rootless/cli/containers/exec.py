@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHOWN = Text(
     ("chown",),
-    "What chown does in a container with a single id (default: as in the container)",
+    "Effect of chown for an account with one id (default: as in the container)",
     "MODE",
     choices=("record", "pretend", "refuse"),
 )

@@ -133,7 +133,7 @@ RESTART = Command(
     "Restart one or more containers",
     "CONTAINER [CONTAINER...]",
     (
-        all_flag("Restart all containers, those that have ended too", "a"),
+        all_flag("Restart all containers, including those that have ended", "a"),
         CIDFILE,
         FILTER,
         LATEST,

@@ -26,13 +26,13 @@ _CONDITIONS = (
 )
 _CONDITION = Texts(
     ("condition",),
-    "Condition to wait for, of several the first that is true (default stopped)",
+    "Condition to wait for; of several, the first that is true (default stopped)",
     "CONDITION",
     choices=_CONDITIONS,
 )
 _INTERVAL = Text(
     ("interval", "i"),
-    "Time between two looks at the condition, in milliseconds or with a unit (default 250ms)",
+    "Interval between checks of the condition, in milliseconds or with a unit (default 250ms)",
     "TIME",
 )
 _IGNORE = Flag(("ignore",), IGNORE.help)

@@ -33,22 +33,20 @@ WORKDIR = Text(
 )
 WRITABLE = Flag(("writable", "w"), "Write to the directory that the image is", group=FILES)
 WRITABLE_TMPFS = Flag(
-    ("writable-tmpfs",), "Let the container write; what it writes is gone at its end", group=FILES
+    ("writable-tmpfs",), "Keep what the container writes in memory until it ends", group=FILES
 )
 
 OVERLAY = Texts(
     ("overlay", "o"),
-    "Keep what the container writes in this directory; with :ro, a layer that is only read",
+    "Keep what the container writes in this directory; with :ro, add a read-only layer",
     "DIR[:ro]",
     FILES,
 )
 
 ENV = Texts(("env",), "Set environment variables: NAME=VALUE", "NAME=VALUE", ENVIRONMENT)
 ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE", ENVIRONMENT)
-CLEANENV = Flag(
-    ("cleanenv", "e"), "Pass hardly any of the caller's variables on", group=ENVIRONMENT
-)
-NO_UMASK = Flag(("no-umask",), "Set the umask to 0022 in place of the caller's", group=ENVIRONMENT)
+CLEANENV = Flag(("cleanenv", "e"), "Start with a clean environment", group=ENVIRONMENT)
+NO_UMASK = Flag(("no-umask",), "Set the umask to 0022 instead of the caller's", group=ENVIRONMENT)
 
 CONTAIN = Flag(
     ("contain", "c"),
@@ -60,7 +58,9 @@ CONTAINALL = Flag(
     "As --contain and --cleanenv, with PID and IPC namespaces",
     group=ISOLATION,
 )
-COMPAT = Flag(("compat",), "As docker: --containall --no-umask --writable-tmpfs", group=ISOLATION)
+COMPAT = Flag(
+    ("compat",), "Behave as docker: --containall --no-umask --writable-tmpfs", group=ISOLATION
+)
 FAKEROOT = Flag(("fakeroot", "f"), "Be root inside the container", group=ISOLATION)
 NO_INIT = Flag(("no-init",), "With --pid, execute the command as process 1", group=ISOLATION)
 PID = Flag(("pid", "p"), "Run in a new PID namespace", group=ISOLATION)
@@ -74,7 +74,9 @@ NETWORK = Text(
     ISOLATION,
     choices=("bridge", "none", "pasta", "slirp4netns"),
 )
-USERNS = Flag(("userns", "u"), "Run in a new user namespace; containers always do", group=ISOLATION)
+USERNS = Flag(
+    ("userns", "u"), "Accepted: every container has a user namespace of its own", group=ISOLATION
+)
 SHARENS = Flag(
     ("sharens",),
     "Share one container with the processes that the same launcher or parent starts on this node",
@@ -93,7 +95,7 @@ CDI_SPEC_DIR = Texts(
 )
 
 NO_EFFECT = tuple(
-    Flag((name,), "Has no effect: it is always so", group=ISOLATION, hidden=True)
+    Flag((name,), "Accepted: it is always in effect", group=ISOLATION, hidden=True)
     for name in (
         "disable-cache",
         "no-eval",

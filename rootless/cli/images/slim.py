@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from rootless.network.options import NetworkOptions
 
 TAG = Text(
-    ("tag", "t"), "Name of the new image (default: that of IMAGE with .slim after it)", "NAME[:TAG]"
+    ("tag", "t"),
+    "Name of the new image (default: the name of IMAGE with .slim after it)",
+    "NAME[:TAG]",
 )
 ALSO = Texts(("also",), "Further command to run, quoted as for a shell", "COMMAND")
 INCLUDE = Texts(("include",), "File or directory to keep, used or not", "PATH")
-INCLUDE_LIST = Texts(("include-list",), "File with such paths, one a line", "FILE")
+INCLUDE_LIST = Texts(("include-list",), "File with such paths, one per line", "FILE")
 EXCLUDE = Texts(("exclude",), "File or directory to leave out, used or not", "PATH")
-COMPARE = Flag(
-    ("compare-output",), "Require that the commands also write the same in the new image"
-)
+COMPARE = Flag(("compare-output",), "Require the same output of the commands in the new image")
 STOP_AFTER = Number(
     ("stop-after",),
     "Stop a command that still runs after this time, such as a server",

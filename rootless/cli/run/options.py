@@ -233,13 +233,14 @@ RECORD = Text(
 )
 PREFETCH = Text(
     ("prefetch",),
-    "Read ahead at the start what FILE names: a trace as JSON, or paths, one a line",
+    "Read ahead the files that FILE names: a trace as JSON, or one path per line",
     "FILE",
     FILES,
 )
 TRACE = OptionalText(
     ("trace",),
-    "Note which files the container reads, for rootless trace; with =FILE also write that there at its end",
+    "Record which files the container reads, for rootless trace; =FILE also writes "
+    "the trace to FILE at the end",
     "FILE",
     CONTAINER,
 )
@@ -506,12 +507,14 @@ PRIVILEGED = Flag(
 )
 CHOWN = Text(
     ("chown",),
-    "What chown does in a container with a single id: record the owner (default), pretend or refuse",
+    "Effect of chown for an account with one id: record the owner (default), pretend or refuse",
     "MODE",
     ISOLATION,
     choices=("record", "pretend", "refuse"),
 )
-SYSCTL = Texts(("sysctl",), "Set kernel parameters of its namespaces", "NAME=VALUE", ISOLATION)
+SYSCTL = Texts(
+    ("sysctl",), "Set kernel parameters of the container's namespaces", "NAME=VALUE", ISOLATION
+)
 
 RUN_OPTIONS: tuple[Option, ...] = tuple(
     each for each in globals().values() if isinstance(each, Option)

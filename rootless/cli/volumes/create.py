@@ -8,9 +8,7 @@ from rootless.cli.shared_options import pairs_of
 from rootless.errors import UsageError
 
 _DRIVER = Text(("driver", "d"), 'Specify volume driver name (default "local")', "DRIVER")
-_IGNORE = Flag(
-    ("ignore",), "Do not fail if the volume exists, which is so in any case", hidden=True
-)
+_IGNORE = Flag(("ignore",), "Accepted: an existing volume is never an error", hidden=True)
 _LABEL = Texts(("label",), "Set metadata for a volume", "NAME[=VALUE]")
 _NAME = Text(("name",), "Specify volume name", "NAME", hidden=True)
 _OPT = Texts(("opt", "o"), "Set driver specific options", "NAME=VALUE")
