@@ -1,4 +1,4 @@
-"""Writing that survives: atomic replacement of files, and locks that die with their holder.
+"""Durable writing: atomic replacement of files, and locks that end with their holder.
 
 A file is replaced by writing a temporary beside it, fsync(2), rename(2), fsync of the directory.
 Killed before the rename, the old content stands and a file whose name starts with `.tmp-` is left

@@ -1,4 +1,4 @@
-"""The exception tree: facts, no formatting. Only the command line prints.
+"""The exception tree. Exceptions carry facts; only the command line formats and prints them.
 
     RootlessError                 exit status 125
       UsageError                  what was asked for makes no sense

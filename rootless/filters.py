@@ -1,4 +1,4 @@
-"""Conditions on images and containers, as values: of lists and of prunes. Pure."""
+"""Filters of images and containers, for lists and prunes. Pure."""
 
 from __future__ import annotations
 

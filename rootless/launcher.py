@@ -1,5 +1,5 @@
-"""Which launcher of parallel programs has started this process, by its environment: Open MPI's mpirun, MPICH's hydra,
-Slurm, Flux, or another one that speaks PMIx. Pure.
+"""Detects the launcher of parallel programs that has started this process, by its environment: Open MPI's mpirun,
+MPICH's hydra, Slurm, Flux, or another one that speaks PMIx. Pure.
 """
 
 from __future__ import annotations

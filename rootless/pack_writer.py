@@ -1,5 +1,5 @@
-"""Writes the packs of `rootless.module_packs`, each with what its process imports in any case; a program: `python -m
-rootless.pack_writer`.
+"""Writes the packs of `rootless.module_packs`, each with the modules that its process always imports; a program:
+`python -m rootless.pack_writer`.
 """
 
 from __future__ import annotations

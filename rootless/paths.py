@@ -1,4 +1,4 @@
-"""Where the engine keeps things: functions of an environment and a uid. Pure.
+"""The default directories of the engine: functions of an environment and a uid. Pure.
 
 Persistent data follows the XDG base directory specification. Sockets, locks and mount points live in XDG_RUNTIME_DIR, or, where a
 batch job or cron gave none, in a private directory under /tmp.

@@ -1,4 +1,5 @@
-"""Directories that only their owner writes to, in places where others may have been first.
+"""Directories that only their owner writes to, below directories such as /tmp in which other users may have made them
+first.
 
 /tmp/rootless-UID can be made by any user of the machine before its owner first needs it, as a directory
 of theirs, as a link, or as a file; so may a directory that is named on the command line. A directory

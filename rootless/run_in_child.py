@@ -1,4 +1,4 @@
-"""A function called in a child process, and its result or its error in the parent.
+"""Calls a function in a child process, and returns its result or raises its error in the parent.
 
 For work that must not touch the calling process: it enters namespaces, starts threads, or imports
 what the caller is to stay free of. The caller must have one thread (fork(2)).

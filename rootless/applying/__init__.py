@@ -1,1 +1,1 @@
-"""Writes what a container has changed to the host's files, file by file, and takes that back."""
+"""Applies the changes of a container to the host's files, file by file, and undoes that."""

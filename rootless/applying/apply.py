@@ -1,4 +1,4 @@
-"""Applies the changes of a container to the files of the host that it was made of or has mounted, and takes that back."""
+"""Applies the changes of a container to the host's files that it was made of or has mounted, and undoes that."""
 
 from __future__ import annotations
 

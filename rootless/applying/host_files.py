@@ -1,5 +1,6 @@
-"""The host's files as apply reaches them: every path is resolved beneath the root, and through no symbolic link, so
-that a link that is swapped meanwhile leads nowhere else."""
+"""Access to the host's files for apply. Every path is resolved beneath the root and through no symbolic link, so that
+a link that is swapped meanwhile cannot lead elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The journal of one apply: its plan, and what was done of it, so that one that was killed is resumed or undone.
+"""The journal of one apply: its plan and the steps that are done, so that an interrupted apply can be resumed or
+undone.
 
 The first line has the steps; it is written before the first of them. Each further line tells of one step: what was
 there before it began, what is there since it is done, why it failed, that it was undone. Lines about steps are written

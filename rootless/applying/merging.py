@@ -1,4 +1,4 @@
-"""Merges the texts that the host and a container have changed both, for an apply."""
+"""Merges texts that both the host and a container have changed, for an apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the host has, before the first step of an apply, what the changes move. Pure."""
+"""Maps paths of the changes to their paths on the host before the first step of an apply. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Carries out the steps of an apply, one after the other, each complete or not at all. A second run of the same
-journal goes on where a first one was killed.
+"""Carries out the steps of an apply in order, each completely or not at all. A second run of the same journal
+continues where a killed one ended.
 
 Steps that put or remove single files are journaled by the batch: what is there before each is noted and written, then
 they are carried out, then it is written that they are done. For a step that was begun when the process was killed, the

@@ -1,4 +1,4 @@
-"""From the changes of a container to the steps that make them on the host, and what is left alone.
+"""Plans an apply: from the changes of a container to steps on the host, and to the changes that are not applied.
 
 Three states decide: what the command saw before it changed something (`unionfs.logs.first_seen`), what it made of that,
 and what is there now. Where the first and the last differ, the host has changed meanwhile: a conflict.

@@ -1,4 +1,4 @@
-"""Takes an apply back, as long as nothing of what it made has changed since."""
+"""Undoes an apply, unless something that it made has changed since."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Builds images from Dockerfiles: the effects. What a Dockerfile means is in rootless.dockerfile."""
+"""Builds images from Dockerfiles. This package has the effects; `rootless.dockerfile` has the language."""

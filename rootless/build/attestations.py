@@ -1,4 +1,4 @@
-"""Attestation manifests: what an index says about the images in it, in the form that BuildKit gives it.
+"""Attestation manifests, in BuildKit's form: statements in an index about the images of the index.
 
 An attestation manifest is an image manifest for the platform unknown/unknown, whose layers are in-toto statements;
 annotations of its descriptor name the manifest that it is about.

@@ -1,4 +1,4 @@
-"""What `build --call` shows of a Dockerfile without building it."""
+"""The reports of `build --call`, made of a Dockerfile without building it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a build, in BuildKit's words."""
+"""The errors of a build, in BuildKit's words."""
 
 from __future__ import annotations
 

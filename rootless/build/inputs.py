@@ -1,4 +1,4 @@
-"""What goes into a build: base images, named contexts, and the sources of COPY and of mounts."""
+"""The inputs of a build: base images, named contexts, and the sources of COPY and of mounts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a build was called, as its provenance tells."""
+"""The options of a build, as its provenance records them."""
 
 from __future__ import annotations
 

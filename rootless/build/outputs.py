@@ -1,5 +1,6 @@
-"""What becomes of a finished stage besides an image in the store: its files in a directory or an archive, or
-the image in an archive."""
+"""The outputs of a build other than an image in the store: files in a directory or an archive, or an image in an
+archive.
+"""
 
 from __future__ import annotations
 

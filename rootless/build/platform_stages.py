@@ -1,4 +1,4 @@
-"""The stages of a Dockerfile for one platform: their graph, their base images, and what they have become."""
+"""The stages of a Dockerfile for one platform: their graph, their base images and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build shows of itself: one entry for each step, with its output, its end and how long it took."""
+"""The progress of a build: one entry for each step, with its output, its end and its duration."""
 
 from __future__ import annotations
 

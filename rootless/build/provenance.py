@@ -1,4 +1,4 @@
-"""The provenance attestation of an image: what BuildKit says with mode=min. Pure.
+"""The provenance attestation of an image, as BuildKit's mode=min has it. Pure.
 
 An in-toto statement (version 0.1) about the manifest of one platform, whose predicate is SLSA's, version 0.2 or 1. With
 mode=min build arguments and labels are left out; `completeness` then says so.

@@ -1,4 +1,4 @@
-"""What a build is asked for, what it has of the engine, and what it gives: values."""
+"""The values of a build: its options, its interface to the engine, and its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen at the paths of a tree, in a form that can be compared with another tree."""
+"""The files at given paths of a tree, in a form that can be compared with another tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Independent stages at the same time, each in a process of its own.
+"""Builds independent stages at the same time, each in a process of its own.
 
 A worker is forked with all that is known of the build, and brings its layers into the store itself. What it
 shows goes through a pipe to the building process, and what the stage has become comes as its result. It

@@ -1,4 +1,4 @@
-"""What a stage has become after some of its instructions: an image in the making. Pure."""
+"""The state of a stage after some of its instructions: layers and config of an image in the making. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A build on a terminal: a line for each step with its time, redrawn, and below a step that goes on the last
-lines of its output."""
+"""The progress of a build on a terminal: a line for each step with its time, redrawn, and the last lines of output of
+each running step.
+"""
 
 from __future__ import annotations
 

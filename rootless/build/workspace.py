@@ -1,4 +1,4 @@
-"""What the steps of one building process share: the store, the layers that it brings in, its directory."""
+"""The state that the steps of one building process share: the store, the layers of the build, the working directory."""
 
 from __future__ import annotations
 

@@ -1,2 +1,3 @@
-"""Container Device Interface, versions 0.3 to 1.0 of its specification: which files describe a device, and what they
-change of the OCI runtime spec of a container that is given it."""
+"""Container Device Interface, versions 0.3 to 1.0 of its specification: finds the specification of a device, and
+applies its edits to the OCI runtime spec of a container.
+"""

@@ -1,4 +1,5 @@
-"""One CDI specification: from a parsed JSON or YAML document to values, or to the reason why it is refused. Pure.
+"""Reads one CDI specification: from a parsed JSON or YAML document to values. Raises an error with the reason for a
+refusal. Pure.
 
 A member that the specification does not have is refused, as by the library of the specification: it would be an edit
 that is not carried out.

@@ -1,4 +1,4 @@
-"""The edits of CDI devices, carried out on an OCI runtime spec. Pure."""
+"""Applies the edits of CDI devices to an OCI runtime spec. Pure."""
 
 from __future__ import annotations
 

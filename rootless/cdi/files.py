@@ -1,4 +1,4 @@
-"""The files with CDI specifications, read."""
+"""Reads the files with CDI specifications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--gpus as Docker has it: which NVIDIA devices, as names of CDI devices. Pure."""
+"""Translates --gpus, as Docker has it, to names of CDI devices of NVIDIA. Pure."""
 
 from __future__ import annotations
 

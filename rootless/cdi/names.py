@@ -1,4 +1,4 @@
-"""Names of devices: `vendor.com/class=name`. Pure."""
+"""Names of CDI devices: `vendor.com/class=name`. Pure."""
 
 from __future__ import annotations
 

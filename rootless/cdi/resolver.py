@@ -1,4 +1,4 @@
-"""Which specification describes a device, by the order of the directories that the files are in. Pure.
+"""Finds the specification that describes a device, by the priority of the directories. Pure.
 
 A later directory has priority over an earlier one. Two files of one directory that describe the same device are a
 conflict, and neither of them does (CDI specification, "Defining a device").

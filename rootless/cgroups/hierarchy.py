@@ -1,5 +1,4 @@
-"""Where this process stands in the control group hierarchy, from the texts of /proc/self. Pure but
-for `observe`.
+"""The position of this process in the control group hierarchy, from the texts of /proc/self. Pure but for `observe`.
 
 A machine is in one of four states (systemd's words): *unified*, everything in version 2; *hybrid*,
 a version 2 tree beside version 1 hierarchies that keep the controllers; *legacy*, version 1 alone;

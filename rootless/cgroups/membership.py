@@ -1,4 +1,4 @@
-"""The control groups that a process of a container belongs in, by the container's first process."""
+"""Finds the control groups for a further process of a container, by those of the container's first process."""
 
 from __future__ import annotations
 

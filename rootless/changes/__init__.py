@@ -1,1 +1,1 @@
-"""What a container or a tried command has changed, as values, documents and patches."""
+"""The changes of a container or of a tried command, as values, documents and patches."""

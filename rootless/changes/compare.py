@@ -1,4 +1,4 @@
-"""The changes of a snapshot of a container's files, each with what reads its contents."""
+"""Lists the changes in a snapshot of a container's files, each with a reader of its contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which changes a user means by paths. Pure."""
+"""Selects changes by the paths that a user names. Pure."""
 
 from __future__ import annotations
 

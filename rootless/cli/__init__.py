@@ -1,1 +1,1 @@
-"""The command line: options and operands to values, values to the engine, and what the engine gives to text."""
+"""The command line: turns options and operands into values for the engine, and results of the engine into text."""

@@ -1,4 +1,4 @@
-"""What every command of the command line is given."""
+"""The context of a command: settings, files and directories that every handler is given."""
 
 from __future__ import annotations
 

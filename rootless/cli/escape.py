@@ -1,5 +1,5 @@
-"""Text that images, containers and registries supply, as it is shown to people: a byte that is not
-UTF-8, and control characters of a terminal, are written as escapes. Pure.
+"""Escapes text of images, containers and registries for display: bytes that are not UTF-8, and control characters of
+a terminal. Pure.
 
 Python holds a byte that is not UTF-8 as a lone surrogate, U+DC80 to U+DCFF (PEP 383).
 """

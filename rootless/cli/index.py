@@ -1,4 +1,4 @@
-"""Every command by the names that it can be typed by, and the module that its table is in.
+"""The index of commands: every command by its names, with the module of its table.
 
 Tables stand beside their handlers. Only the module of the command that was typed is imported, because
 each costs the start something; help and completion import them all.

@@ -1,4 +1,4 @@
-"""--preserve-fds and --preserve-fd: descriptors of the caller that a command gets (podman)."""
+"""--preserve-fds and --preserve-fd: passes descriptors of the caller to a command (podman)."""
 
 from __future__ import annotations
 

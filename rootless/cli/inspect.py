@@ -1,4 +1,4 @@
-"""`inspect`: containers, images, networks and volumes by whatever name they have, as JSON or by a template."""
+"""`inspect`: containers, images, networks and volumes by name or id, as JSON or by a template."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""How results are printed: aligned tables, JSON, ids in short, sizes and ages for people. stdout is
-data.
-"""
+"""Output of results: aligned tables, JSON, short ids, sizes and ages. stdout is for data."""
 
 from __future__ import annotations
 

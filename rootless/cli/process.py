@@ -1,4 +1,4 @@
-"""What is the same for each process of the program: its standard streams, and how it reports its failure."""
+"""The standard streams of each process of the program, and its report of a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers on their way, shown to people: bars that are redrawn on a terminal, lines elsewhere."""
+"""Shows the progress of layers: bars that are redrawn on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

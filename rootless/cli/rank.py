@@ -1,4 +1,4 @@
-"""`run --join` or `hpc --sharens` of a rank for whose command line there is a recipe: nothing of the command line is read."""
+"""Starts a rank of `run --join` or `hpc --sharens` from a recipe for its command line, which is then not parsed."""
 
 from __future__ import annotations
 

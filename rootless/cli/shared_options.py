@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they mean."""
+"""The options that several commands share, and their values."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The files in which a site and its users set defaults of the engine: rootless.toml, and what is read of containers.conf
-and storage.conf. No other module reads them, but for registries.conf (`rootless.registry`).
+"""The configuration files of a site and its users: rootless.toml, and the keys that the engine reads of
+containers.conf and storage.conf. No other module reads them; `rootless.registry` reads registries.conf.
 """

@@ -1,4 +1,4 @@
-"""What rootless.toml can set, as a value. Pure."""
+"""The settings of rootless.toml as a value. Pure."""
 
 from __future__ import annotations
 

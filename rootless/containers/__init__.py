@@ -1,1 +1,1 @@
-"""What is known of each container on disk."""
+"""The files of each container on disk."""

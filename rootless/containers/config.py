@@ -1,4 +1,4 @@
-"""A container's OCI configuration, and what of it an image made of the container would say."""
+"""config.json: a container's OCI runtime spec, and the image config that follows from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a container was asked to be, from its directory."""
+"""Reads the options of a container from its directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a container's directory under a free name, the files in it, and the file of --cidfile."""
+"""Makes a container's directory under a free name, with its files, and the file of --cidfile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting a container's directory, whatever owners the files in it have.
+"""Deletes a container's directory, including files of subordinate ids.
 
 Under the storage driver unionfs all of it is the caller's. Kernel overlayfs keeps owners on disk, so
 that an upper holds files and directories of the account's subordinate ids, which the account can

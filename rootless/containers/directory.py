@@ -1,5 +1,4 @@
-"""The containers directory: one directory a container, found by id, by the beginning of an id, or
-by name.
+"""The containers directory, with one directory per container: finds containers by id, prefix of an id, or name.
 
     containers/<64 hex digits>/container.json  the record; the engine's own files lie beside it
     containers/names/<name> -> <id>            a symbolic link whose target is the id

@@ -1,4 +1,4 @@
-"""Events of containers: what docker says of one beside its id."""
+"""Events of containers, with docker's attributes."""
 
 from __future__ import annotations
 

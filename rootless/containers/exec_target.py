@@ -1,4 +1,4 @@
-"""Which process of a container a further one joins, and how: for `exec`, and for health checks."""
+"""Describes how a further process joins a container, for `exec` and for health checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The health of a container: what its checks have found, as docker decides it. Pure.
+"""The health of a container: its state and the results of its checks, by docker's rules. Pure.
 
 health.json, beside the record, has the failing streak and the last results; the record has the status.
 """

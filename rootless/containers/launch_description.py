@@ -1,4 +1,4 @@
-"""What the processes of a container need to know, decided before its monitor starts it."""
+"""The description of a container for its monitor and file server, made before they start."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""launch.json: what a start of a container needs beside its record and config.json, as it was decided
-when the container was created. Pure.
+"""launch.json: the launch description of a container as it was created, without what its record and config.json have.
+Pure.
 
 Fields that this version does not know are kept. `format` is raised only when an older engine would
 misread the document.

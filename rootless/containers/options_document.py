@@ -1,4 +1,4 @@
-"""options.json: what a container was asked to be, as JSON beside its record. Pure.
+"""options.json: the options of a container, as JSON beside its record. Pure.
 
 Only what differs from the default is written. Fields that this version does not know are ignored.
 """

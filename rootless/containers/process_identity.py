@@ -1,4 +1,4 @@
-"""Identifying a process by its pid and its start time, because a pid is used again; and its children."""
+"""Identifies a process by its pid and its start time, because a pid is used again; and lists its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with what a rank of a step has found out for others with the same command line (`rootless.ranks.recipe`)."""
+"""The files of recipes for ranks with the same command line (`rootless.ranks.recipe`)."""
 
 from __future__ import annotations
 

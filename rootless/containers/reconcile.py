@@ -1,4 +1,4 @@
-"""Making records true: a monitor that was killed could not write that its container ended."""
+"""Corrects the records of containers whose monitor was killed before it could record their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing a container, which `rm` does not do to one that runs unless it is forced."""
+"""Removes a container; one that runs only by force."""
 
 from __future__ import annotations
 

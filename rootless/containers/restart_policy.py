@@ -1,4 +1,4 @@
-"""Whether and when a container that has ended is started again, as Docker decides it. Pure."""
+"""Decides whether and when a container that has ended is started again, by Docker's rules. Pure."""
 
 from __future__ import annotations
 

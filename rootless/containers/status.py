@@ -1,6 +1,4 @@
-"""The life of a container as two tables: which status may follow which, and what each verb does in
-each status. Pure.
-"""
+"""The states of a container as two tables: the allowed transitions, and the effect of each verb in each state. Pure."""
 
 from __future__ import annotations
 

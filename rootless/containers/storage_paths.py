@@ -1,5 +1,4 @@
-"""The directories of one engine: the user's own, and stores of a site with images on a file system that all
-nodes see."""
+"""The directories of one engine: the user's own, and the stores of a site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time as records have it."""
+"""The times in records."""
 
 from __future__ import annotations
 

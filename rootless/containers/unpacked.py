@@ -1,5 +1,5 @@
-"""Where an image lies unpacked: the files of its layers as one directory, with the owners on disk that the ids of a
-container have there. Kernel overlayfs takes it as lower in place of the union.
+"""The directories of unpacked images: the files of the layers of an image in one directory, with the owners on disk
+that the ids of a container map to. Kernel overlayfs takes it as its lower.
 
     unpacked/<hex of ChainID>.<map of users>.<map of groups>   complete, or absent; each range of a map is inside-outside-size
     unpacked/.new-<random>/                                    being made, by the process that has its .lock

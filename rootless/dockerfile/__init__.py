@@ -1,1 +1,1 @@
-"""The Dockerfile language: its lines, its words, and what its instructions do to an image's config."""
+"""The Dockerfile language: lines, words, instructions, and their effect on an image's config."""

@@ -1,4 +1,4 @@
-"""What Dockerfile instructions do to an image's config. Pure.
+"""The effect of Dockerfile instructions on an image's config. Pure.
 
 `apply_changes` takes the text of instructions that need no build: those of `docker import --change` and `docker
 commit --change`. `apply_instruction` is the same for one instruction whose variables are replaced.

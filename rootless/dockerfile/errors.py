@@ -1,4 +1,4 @@
-"""What is wrong with a Dockerfile, and where. Pure."""
+"""Errors of a Dockerfile, with their position. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables in instructions: which fields of which instruction have them replaced. Pure.
+"""Expands variables in instructions: a table of the fields that are expanded. Pure.
 
 Docker's Dockerfile reference, "Environment replacement". RUN, CMD, ENTRYPOINT and HEALTHCHECK are left alone: their
 shell replaces variables. All fields of one instruction see the variables from before it.

@@ -1,4 +1,4 @@
-"""Stages as a graph: which stage needs which, and which ones a target needs. Pure.
+"""The graph of stages: the stages that a stage or a target needs. Pure.
 
 A stage starts from a stage before it or from an image, and its COPY --from and RUN --mount=from= name stages, images or
 named contexts. The errors are BuildKit's.

@@ -1,4 +1,4 @@
-"""Which paths a .dockerignore leaves out. Pure.
+"""Matches paths against the patterns of a .dockerignore. Pure.
 
 Docker's manual, ".dockerignore files". The rules are those of github.com/moby/patternmatcher: patterns are anchored at the
 context, a pattern covers what is below a directory that it matches, and the last pattern that matches

@@ -1,4 +1,4 @@
-"""The instructions of a Dockerfile as values, with the place where each stands. Pure.
+"""The instructions of a Dockerfile as values, with their positions. Pure.
 
 `parser.parse` makes them. Their texts are as the Dockerfile has them: variables are not replaced yet, and
 quotes and escapes are still there where the instruction allows variables; `expansion.expand_instruction` gives

@@ -1,4 +1,4 @@
-"""The targets of a Dockerfile, and what a build of one of them takes: arguments, secrets and SSH agents. Pure.
+"""The targets of a Dockerfile, and the arguments, secrets and SSH agents that a build of one takes. Pure.
 
 The texts and the JSON documents are those of `docker build --call=targets` and `--call=outline`.
 """

@@ -1,4 +1,4 @@
-"""The variables that instructions see: ARG and ENV, before the first FROM and in each stage. Pure.
+"""The variables in the scope of each instruction: ARG and ENV, before the first FROM and in each stage. Pure.
 
 Docker's Dockerfile reference, "Understand how ARG and FROM interact" and "Scope". A stage sees the variables of the
 stage or image that it starts from; of the ARGs before the first FROM it sees those that it declares again. As

@@ -1,5 +1,5 @@
-"""The instructions that each stage executes: with the triggers of the stage that it starts from, and with the names of stages
-that variables give. Pure.
+"""The instructions that each stage executes: with the triggers of its base stage, and with names of stages expanded.
+Pure.
 """
 
 from __future__ import annotations

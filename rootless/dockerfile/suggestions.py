@@ -1,4 +1,4 @@
-"""The word that was probably meant. Pure."""
+"""Suggests the known word that is most similar to an unknown one. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONBUILD between stages of one Dockerfile: what a stage makes the stages do that start from it. Pure."""
+"""ONBUILD between stages of one Dockerfile: the instructions that a stage adds to stages based on it. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which containers are started after a boot, and their end before a shutdown."""
+"""Starts containers after a boot, and stops them before a shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build has of the engine: images by their names, containers of steps, and what was changed in them."""
+"""The engine's side of a build: finds images, runs the containers of steps, reads their changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command whose output is kept for the caller, and the program that executes it in a container.
+"""Runs a command and captures its output, in a program of its own that executes it in a container.
 
 The caller may have several threads, and so may not fork: `python -m rootless.engine.exec_program` joins
 the container. Its standard streams are pipes of the caller's; it reports an error of the engine on a

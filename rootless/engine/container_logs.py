@@ -1,4 +1,4 @@
-"""`logs`: which log is read, and until when it is followed."""
+"""`logs`: selects the log to read, and when to stop following it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The containers of one store: what is known of them and what is in them."""
+"""The containers of one store: their records and their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`exec`: a further process of a container, in the foreground or left to itself."""
+"""`exec`: runs a further process in a container, in the foreground or detached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of one store, and what can be done with them that concerns no container."""
+"""The images of one store, and the operations on them that concern no container."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`run --join`: the ranks of a step on a node share one container. The first one makes it, the others enter it, the last
-one leaves it.
+"""`run --join`: the ranks of a step on a node share one container. The first one makes it, the others enter it, the
+last one removes it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Makes containers, and starts them at once: what `run` and `create` do. `rootless.engine.engine.Engine` has the same as
-methods; the commands come here, so that a start does not load everything that an engine can do.
+"""Makes containers and starts them: `run` and `create`. `rootless.engine.engine.Engine` has the same as methods;
+commands import this module, which is smaller.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pull that a run needs, in a child process.
+"""Pulls the image of a run in a child process.
 
 `run` stays as long as the container does, and forks its monitor: it must keep one thread, and should
 not hold the HTTP client and TLS in memory.

@@ -1,5 +1,5 @@
-"""An image of what commands use of another one: the commands are run traced, the image is made, and they are run again in
-it before it gets its name. See `Engine.slim`.
+"""Makes a slim image: runs the commands traced, makes an image of the files they used, and runs them in it before it
+gets its name. See `Engine.slim`.
 
 Until then the new image is in a store of its own in the temporary directory of the store, which the next command that adds
 an image sweeps if this process is killed. The containers are children's, whose end ends them.

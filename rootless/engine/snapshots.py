@@ -1,4 +1,4 @@
-"""Snapshots of a container's writable layer: taking one, going back to one, and a new container over one."""
+"""Snapshots of a container's writable layer: takes one, rolls back to one, and makes a container over one."""
 
 from __future__ import annotations
 

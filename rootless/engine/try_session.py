@@ -1,4 +1,4 @@
-"""Commands on the host's own files, copy on write, for a Python program: see `Engine.try_`."""
+"""Runs commands on the host's own files, copy on write, for a Python program: see `Engine.try_`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`container prune`, `system df` and `system check`: disk usage, and removal of what is unused."""
+"""`container prune`, `system df` and `system check`: disk usage, and removal of unused objects."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What has happened to containers, images and volumes: a log per user, which `rootless events` reads."""
+"""Events of containers, images and volumes: a log per user, which `rootless events` reads."""

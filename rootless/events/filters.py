@@ -1,4 +1,4 @@
-"""Which events are shown: docker's filters (daemon/events/filter.go). Pure."""
+"""Docker's filters of events (daemon/events/filter.go). Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Writes events. Whatever changes a container, an image or a volume appends them: a command or the
-container's monitor.
+"""Appends events to the log: called by commands and by monitors.
 
     RUNROOT/events.jsonl       an event a line
     RUNROOT/events.jsonl.1     the events before those

@@ -1,4 +1,4 @@
-"""Reads the log of events: what it holds, and what is added to it."""
+"""Reads the log of events, and waits for further ones."""
 
 from __future__ import annotations
 

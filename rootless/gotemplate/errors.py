@@ -1,4 +1,4 @@
-"""What goes wrong with a template, in Go's words."""
+"""Errors of templates, in Go's words."""
 
 from __future__ import annotations
 

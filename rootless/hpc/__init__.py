@@ -1,2 +1,3 @@
-"""The conventions of Apptainer, by which images are run on clusters: how binds are written, which variables are passed
-on, what the scripts in an image are for, and which libraries of the host its GPUs need."""
+"""The conventions of Apptainer: the grammar of binds, the environment, the scripts of an image, and the libraries of
+GPUs.
+"""

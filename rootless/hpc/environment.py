@@ -1,4 +1,4 @@
-"""Which variables of the caller a container of `hpc` has, by Apptainer's rules. Pure.
+"""The environment of a container of `hpc`, by Apptainer's rules. Pure.
 
 A variable of the image wins over the caller's; PATH and the search path of libraries are always the image's.
 APPTAINERENV_NAME (SINGULARITYENV_NAME) and --env set NAME in the container, whatever the image has.

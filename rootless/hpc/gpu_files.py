@@ -1,5 +1,5 @@
-"""What the programs of a GPU's vendor need of the host, where no CDI specification says it: libraries that belong to the
-kernel's driver, programs and device nodes. Pure.
+"""The host's files that the programs of a GPU's vendor need where no CDI specification names them: libraries of the
+driver, programs and device nodes. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cache of ldconfig(8), /etc/ld.so.cache: which file is a library of which name. Pure.
+"""Reads the cache of ldconfig(8), /etc/ld.so.cache: finds the file of a library. Pure.
 
 The format is that of glibc's sysdeps/generic/dl-cache.h: a header, entries of a fixed size, and the strings that they
 refer to by offsets from the header. A cache in the old format has one in the new format behind it.

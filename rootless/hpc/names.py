@@ -1,4 +1,4 @@
-"""The image of a command of `hpc`: what is typed is a file or directory, or a name with or without a scheme. Pure."""
+"""IMAGE of `hpc`: a file, a directory, or a name with or without a scheme. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One name for the images of several platforms, as pulls bring them in one by one."""
+"""Merges the images that are pulled for several platforms under one name."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a container wrote: the formats of the log drivers, rotation, and the reader."""
+"""The logs of containers: formats of the log drivers, rotation, and the reader."""

@@ -1,4 +1,4 @@
-"""The entries of a container's log as output again. Pure.
+"""Turns the entries of a container's log back into output. Pure.
 
 A busy container's log has long runs of entries that differ in their text alone, because the monitor writes
 what it has read at once with one time. Such a run is decoded as one, with functions in C for each line.

@@ -1,4 +1,4 @@
-"""Reads what a container has written to the host's journal, through journalctl(1)."""
+"""Reads the output of a container from the host's journal, by journalctl(1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log driver json-file: what a container writes, as entries of Docker's format. Pure.
+"""The log driver json-file: output as entries in Docker's format. Pure.
 
 An entry is a JSON object on a line of its own (jsonlog, JSONLogs): `log` with the newline, `stream`,
 `attrs` where there are any, `time`. A line of 16 KiB or more becomes several entries; those whose `log`

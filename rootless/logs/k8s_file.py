@@ -1,4 +1,4 @@
-"""The log driver k8s-file: what a container writes, in the format of the Kubernetes CRI. Pure.
+"""The log driver k8s-file: output in the format of the Kubernetes CRI. Pure.
 
 A line is `TIME STREAM TAG CONTENT`; TAG is F for the end of a line, and P for a part before it
 (kubernetes/design-proposals, kubelet-cri-logging). Parts are written as soon as they come, as conmon

@@ -1,5 +1,5 @@
-"""The network of a container for which none is asked: $ROOTLESS_NETWORK, else what rootless.toml says, else what
-containers.conf(5) says, else a private network where the machine has what that needs, and the host's where not.
+"""Chooses the network of a container without --network: $ROOTLESS_NETWORK, rootless.toml, containers.conf(5), else a
+private network where the machine can make one, else the host's.
 """
 
 from __future__ import annotations

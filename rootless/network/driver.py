@@ -1,4 +1,4 @@
-"""What a driver of private networks has to do. `rootless.network.drivers` has a file for each.
+"""The protocol of a driver of private networks. `rootless.network.drivers` has a module for each driver.
 
 prepare     when the container is created: read the driver's arguments, find its program
 attach      when the container's namespaces have been made: connect them

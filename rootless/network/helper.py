@@ -1,5 +1,5 @@
-"""The program of a driver, as a child of the monitor: it is started in the container's user namespace, and ends with
-the monitor.
+"""The helper program of a driver, as a child of the monitor: it is started in the container's user namespace, and
+ends with the monitor.
 
 The kernel forgets the signal of PR_SET_PDEATHSIG when a process gains capabilities (prctl(2)), which it does when it
 enters a user namespace. So the child enters the namespace itself, then asks for the signal, then executes the program,

@@ -1,4 +1,4 @@
-"""What a container's network is asked to be, as values. Pure."""
+"""The network options of a container, as values. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a container is connected: what was decided when it was created. Pure."""
+"""The network setup of a container, decided when it is created. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Docker's manifests and lists as OCI's: the fields are the same, the media types are not. Pure.
+"""Converts Docker's manifests and lists to OCI's: the fields are the same, the media types are not. Pure.
 
 Readers of OCI layouts (containers/image, umoci) find OCI's types only. Configs and layers keep their
 bytes, and so does an image its id; the manifest has another digest.

@@ -1,5 +1,4 @@
-"""An image's config: what to run, for which platform, out of which layers. Pure. image-spec
-config.md; Docker's superset of it."""
+"""An image's config (image-spec config.md; Docker's superset of it): command, platform and layers. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Media types of images, OCI's and Docker's, and what each means for us. Pure.
+"""Media types of images, OCI's and Docker's, and their meanings. Pure.
 
 image-spec media-types.md; distribution/manifest schema2. Docker's and OCI's manifests have the same
 fields, so one reader does for both; what the document calls itself is kept.

@@ -1,5 +1,4 @@
-"""Platforms: `os/architecture[/variant]`, their normal forms, and which one suits a machine best.
-Pure.
+"""Platforms: `os/architecture[/variant]`, their normal forms, and the best match for a machine. Pure.
 
 The rules are containerd's (platforms package): an arm machine runs every lower variant, and amd64's
 v1 is written as nothing.

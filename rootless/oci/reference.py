@@ -1,4 +1,4 @@
-"""Image references: what `debian`, `localhost:5000/team/app:1` or `x@sha256:…` mean. Pure.
+"""Image references: parses `debian`, `localhost:5000/team/app:1` or `x@sha256:…`. Pure.
 
 The grammar and the normal form are those of github.com/distribution/reference, which Docker's
 commands use:

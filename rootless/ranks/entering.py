@@ -1,5 +1,5 @@
-"""How a process becomes a rank of a container that runs: the monitor takes it as one, and it enters the namespaces and
-executes its command in its own place.
+"""Makes this process a rank of a running container: registers it with the monitor, enters the namespaces and executes
+the command in its place.
 
     RUNROOT/join/<hash of tag and image>          which container it is; removed by its monitor at the end
     RUNROOT/join/<hash of tag and image>.lock     held while a rank makes the container

@@ -1,4 +1,4 @@
-"""A process that a launcher has started, one of those that share a container."""
+"""A rank: one of the processes of a launcher that share a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rank need not find out again because another rank with the same command line has: a recipe.
+"""A recipe: the results of a rank that others with the same command line reuse.
 
     RUNROOT/join/<hash of step and command line>.recipe         what such ranks execute, and what that depends on
     RUNROOT/join/<hash of step and command line>.recipe.lock    held by the rank that writes it

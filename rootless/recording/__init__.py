@@ -1,1 +1,1 @@
-"""What was typed into the shell of a container, and the Dockerfile that does the same."""
+"""Records commands typed into the shell of a container, and writes a Dockerfile that does the same."""

@@ -1,4 +1,4 @@
-"""From what was typed to instructions that do the same. Pure.
+"""Translates recorded commands to Dockerfile instructions. Pure.
 
 A command becomes a RUN. What outlives it in the shell becomes an instruction of its own: the working directory a
 WORKDIR, an exported variable an ENV, one that is not exported an ARG; umask and unset are repeated in each

@@ -1,4 +1,4 @@
-"""What a shell has recorded. Pure.
+"""Reads the log of a recording shell. Pure.
 
 A record is a sequence of strings that end with NUL: the exit status, or for the state before the first command
 `start`, of bash `bash`; the working directory; the umask; the command as it was typed; what `set` prints; the

@@ -1,4 +1,4 @@
-"""The shell of a container that records what is typed into it.
+"""The shell of a container that records typed commands.
 
 bash records by its own means: a start-up file (--rcfile) sets PROMPT_COMMAND, which is executed after each
 command and finds it in the history. Other shells have no such hook. There a loop reads lines from the terminal and

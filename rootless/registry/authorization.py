@@ -1,4 +1,4 @@
-"""How to answer a registry's challenge: anonymously, with a token, or with name and password. Pure.
+"""Answers a registry's challenge: anonymously, with a token, or with name and password. Pure.
 
 The chain, as Docker's: the first request goes out with nothing. A registry that refuses names what
 it takes; `answer_to` chooses. Bearer: a token for the wanted scopes is asked of the realm, with the

@@ -1,4 +1,4 @@
-"""What a registry, or the way to it, says no with; and Docker's words for it. Pure.
+"""Errors of a registry and of the connection to it, in Docker's words. Pure.
 
 distribution-spec, Error Codes: the body of a refusal is `{"errors": [{"code", "message", "detail"}]}`.
 """

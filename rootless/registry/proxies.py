@@ -1,4 +1,4 @@
-"""Which proxy, if any, a URL is fetched through. Pure.
+"""Chooses the proxy for a URL, if any. Pure.
 
 The rules are those of Go's httpproxy package, which Docker and podman follow: HTTPS_PROXY and
 HTTP_PROXY by the scheme of the URL, in upper or lower case; NO_PROXY is a list of `*`, host names

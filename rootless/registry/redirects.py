@@ -1,4 +1,4 @@
-"""The target of a redirect, and whether credentials may follow. Pure. RFC 9110, 15.4.
+"""The target of a redirect, and whether credentials may be sent to it. Pure. RFC 9110, 15.4.
 
 Registries redirect blobs to object stores whose URLs are signed: they need no credentials,
 and some refuse requests that bring them. So Authorization is sent only to the origin

@@ -1,5 +1,4 @@
-"""containers' registries.conf: which registries are meant by a name, through which mirrors, and how
-far they are trusted. Pure.
+"""containers' registries.conf: the candidates for a name, its mirrors, and whether each is trusted. Pure.
 
 containers-registries.conf(5), version 2. Not honoured: version 1; `short-name-mode`, which asks
 the user (here the order of the list decides); `credential-helpers` (Docker's config.json has its own).

@@ -1,4 +1,4 @@
-"""From an image's name to the clients that can serve it: registries.conf, accounts, options."""
+"""Finds the registry clients for an image's name: by registries.conf, accounts and options."""
 
 from __future__ import annotations
 

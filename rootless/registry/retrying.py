@@ -1,4 +1,4 @@
-"""When to try again, and after how long. Pure: the caller passes the random numbers.
+"""Decides whether and when to retry. Pure: the caller passes the random numbers.
 
 Exponential backoff with full jitter: many clients that lost one server must not come back together.
 A server's Retry-After (RFC 9110 10.2.3) takes precedence, up to a bound.

@@ -1,1 +1,1 @@
-"""The file system of a container: its lower layers, its union, and reading and writing in it from outside."""
+"""The file system of a container: its lower layers, its union, and access to it from outside."""

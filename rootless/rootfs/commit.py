@@ -1,4 +1,4 @@
-"""commit and export: what a container has become, as an image and as an archive."""
+"""commit and export: the files of a container as an image or as an archive."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What a container's root file system is made over: the layers of an image, or a directory or image
-file of the host."""
+"""The lower of a container's root file system: the layers of an image, or a directory or image file of the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A function that is given the root directory of a container, as the container sees it with its mounts.
+"""Calls a function with the root directory of a container, as the container sees it with its mounts.
 
 The function runs in a process of the engine that has the container's user namespace, and so its ids,
 but keeps the host's root directory: what it loads, it loads from the host (CVE-2019-14271).

@@ -1,5 +1,5 @@
-"""Read-only layers over an image (--overlay PATH:ro): what another container has written to a directory, any other
-directory, or a squashfs or SIF file.
+"""Read-only layers over an image (--overlay PATH:ro): the writable layer of another container, any other directory,
+or a squashfs or SIF file.
 """
 
 from __future__ import annotations

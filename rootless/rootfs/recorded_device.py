@@ -1,4 +1,4 @@
-"""Making a device on a union that keeps it as data, for a process that may make none (mknod(2))."""
+"""Makes a device on a union that keeps it as data, for a process that may not call mknod(2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first use of a volume: an empty one gets what the image has at the path that it is mounted on."""
+"""Fills an empty volume at its first use with the files that the image has at the mount point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much room a container takes."""
+"""The disk usage of a container."""
 
 from __future__ import annotations
 

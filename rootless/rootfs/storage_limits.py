@@ -1,4 +1,4 @@
-"""The union of a container whose writable layer is limited (`run --storage-opt size=…,inodes=…`)."""
+"""The union of a container with a limited writable layer (`run --storage-opt size=…,inodes=…`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The union of a container: which layers, with which owners, showing which ids."""
+"""Opens the union of a container: its layers, their owners, and the ids that it shows."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Makes the calling process one of a running container's, in place: it keeps its PID, its parent, its session and its
-standard streams.
+"""Makes the calling process a member of a running container, in place: it keeps its PID, parent, session and standard
+streams.
 """
 
 from __future__ import annotations

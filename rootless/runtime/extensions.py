@@ -1,5 +1,4 @@
-"""What the runtime reads of a spec beyond the OCI runtime specification: annotations, and the
-default search path. Pure."""
+"""The runtime's extensions of the OCI runtime specification: annotations, and the default search path. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Failures of a process between clone and exec, as errors for the user. Imported only where there is
-one."""
+"""Turns failures of a process between clone and exec into errors for the user. Imported only for a failure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The messages of parent and child between clone and exec, and their legal order. Pure;
-docs/handshake.md draws it.
+"""The messages of parent and child between clone and exec, and their legal order. Pure; docs/handshake.md has a
+diagram.
 
 One message is one packet of a SOCK_SEQPACKET pair: a JSON object with `kind`, and at most one
 descriptor beside it. In the state STARTING the end of the child's side means that exec has closed

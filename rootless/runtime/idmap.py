@@ -1,5 +1,4 @@
-"""Id maps: which ids of the container are which ids of the host, as user_namespaces(7) writes them.
-Pure.
+"""Id maps between ids of the container and ids of the host (user_namespaces(7)). Pure.
 
 A map is a sequence of ranges that overlap neither inside nor outside. The caller's own id is always
 one of the outside ids: files on disk belong to the caller, and the caller may map itself without

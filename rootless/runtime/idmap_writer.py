@@ -1,5 +1,4 @@
-"""Writing the id maps of a new user namespace: by its owner for a single id, by the setuid helpers
-for ranges."""
+"""Writes the id maps of a new user namespace: as its owner for a single id, by the setuid helpers for ranges."""
 
 from __future__ import annotations
 

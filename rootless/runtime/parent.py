@@ -1,5 +1,5 @@
-"""The parent's side of a start: clone, id maps, the handshake, and failures as errors.
-docs/handshake.md draws it.
+"""The parent's side of a start: clone, id maps, the handshake, and failures as errors. docs/handshake.md has a
+diagram.
 
 The caller must have one thread, and must outlive the container: the child dies with the thread that
 made it.

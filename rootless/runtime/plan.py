@@ -1,5 +1,4 @@
-"""From the OCI runtime spec to the ordered steps of the start. Pure: the same spec gives the same
-plan.
+"""Plans a start: from the OCI runtime spec to an ordered list of steps. Pure: the same spec gives the same plan.
 
 The order matters. Sources and the root are opened first, while the caller's groups still open them.
 /proc and /sys are mounted while the host's are visible, since the kernel refuses a new instance

@@ -1,5 +1,4 @@
-"""The init of a container: process 1, which has started the command, forwards signals to it and reaps
-orphans.
+"""The init of a container: process 1, which starts the command, forwards signals to it and reaps orphans.
 
 It is a process of the engine with the container's credentials and filters. It is not dumpable, so that
 no process inside can reach its memory or its executable through /proc/1: ptrace_may_access in the

@@ -1,4 +1,6 @@
-"""Which setting of the host refuses namespaces to users, and the line for its administrator."""
+"""Finds the setting of the host that forbids namespaces to users, and the command with which an administrator allows
+them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container's root can be: a closed set. Pure."""
+"""The kinds of a container's root. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the spec's `linux.seccomp` to programs for the kernel, compiled once and kept on disk.
+"""Compiles the spec's `linux.seccomp` to programs for the kernel, once, and keeps them on disk.
 
 A file of the cache holds all that went into a program (the rules, the machine), the file of
 libseccomp with its size and time, the program, and a checksum. Its name is only a hint: what counts

@@ -1,5 +1,5 @@
-"""Calls a function as root of a new user namespace: the only process in which an ordinary account may
-change files of its subordinate ids.
+"""Calls a function as root of a new user namespace, where an ordinary account may change files of its subordinate
+ids.
 """
 
 from __future__ import annotations

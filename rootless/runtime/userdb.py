@@ -1,5 +1,4 @@
-"""Users and groups as passwd(5) and group(5) of a root file system name them: functions of the files'
-contents. Pure.
+"""Looks up users and groups in passwd(5) and group(5) of a root file system: functions of the files' contents. Pure.
 
 A user is `user`, `user:group`, `uid`, `uid:gid` or a mixture; a
 number needs no entry; a user with an entry brings its group and home, and the groups that list it

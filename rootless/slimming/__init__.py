@@ -1,1 +1,1 @@
-"""What an image made of the files that commands have used keeps."""
+"""Slim images: images of the files that commands have used."""

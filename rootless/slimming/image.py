@@ -1,4 +1,4 @@
-"""The image that is made of some files of another one: one layer, and the other's configuration."""
+"""Makes an image of some files of another one: one layer, and the other's configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of an image's files a slim image has."""
+"""Selects the files of an image for a slim image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freezing the writable layer of a union that is being served: what the file server does when it is asked to."""
+"""Freezes the writable layer of a union that is being served, in the file server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frozen layers of a container, opened."""
+"""Opens the frozen layers of a container."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The sources of binds, looked at before anything is started: a missing one is made for -v and
-refused elsewhere."""
+"""Checks the sources of binds before anything is started: a missing one is made for -v, and is an error elsewhere."""
 
 from __future__ import annotations
 

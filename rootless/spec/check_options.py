@@ -1,4 +1,4 @@
-"""Values and combinations of options that make no sense, refused before anything is made. Pure.
+"""Refuses invalid values and combinations of options before anything is made. Pure.
 
 The words are the docker daemon's where it has them, because scripts match on them.
 """

@@ -1,4 +1,4 @@
-"""What a container executes: its options over the image's configuration. Pure."""
+"""The command of a container: its options over the image's configuration. Pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The mounts every container has, the paths that are hidden and those that are read-only: Docker's.
-Pure."""
+"""Docker's default mounts, masked paths and read-only paths. Pure."""
 
 from __future__ import annotations
 

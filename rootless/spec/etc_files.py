@@ -1,5 +1,4 @@
-"""The contents of /etc/hosts, /etc/hostname and /etc/resolv.conf, which the engine writes and
-binds. Pure."""
+"""The contents of /etc/hosts, /etc/hostname and /etc/resolv.conf, which the engine writes and binds. Pure."""
 
 from __future__ import annotations
 

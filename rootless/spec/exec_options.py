@@ -1,5 +1,4 @@
-"""What a further process of a running container is asked to be, as a value, and the OCI runtime spec
-that describes it. Pure."""
+"""The options of `exec` as a value, and the OCI runtime spec of its process. Pure."""
 
 from __future__ import annotations
 

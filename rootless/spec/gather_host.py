@@ -1,4 +1,4 @@
-"""Finding out the facts of the host that a spec depends on."""
+"""Gathers the facts of the host that a spec depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of the host that a spec depends on. Pure; `rootless.spec.gather_host` finds them out."""
+"""The facts of the host that a spec depends on. Pure; `rootless.spec.gather_host` gathers them."""
 
 from __future__ import annotations
 

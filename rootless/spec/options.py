@@ -1,5 +1,5 @@
-"""What a container is asked to be, as values: what the command line, the Python API and an API socket
-hand to `Engine.run`. Pure.
+"""The options of a container, as values: the argument of `Engine.run`, for the command line and for the Python API.
+Pure.
 
 Nothing here is in a flag's spelling: sizes are bytes, times are what the field says, modes are
 enumerations or booleans, paths of the host are absolute. `rootless.spec.check_options` refuses

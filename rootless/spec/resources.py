@@ -1,5 +1,5 @@
-"""Limits to the OCI runtime specification's `linux.resources`. Pure, but for what the caller tells of
-the machine.
+"""Translates limits to the OCI runtime specification's `linux.resources`. Pure, but for the facts of the machine that
+the caller passes.
 
 What is refused is what the docker daemon refuses (daemon/daemon_unix.go,
 verifyPlatformContainerResources), which has the same rules for both versions of cgroups.

@@ -1,4 +1,4 @@
-"""The storage driver: what stacks the layers of a container."""
+"""The storage drivers: unionfs, or kernel overlayfs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of earlier builds, by what they were made of.
+"""The layers of earlier builds, by the keys of their steps.
 
     build/steps/<hex of the key>.json   a finished step: its layer, when it was made and what it did
     build/contents/<name>               rootless.build.files.digests

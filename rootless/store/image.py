@@ -1,4 +1,4 @@
-"""Finding an image in the store: by name, id, beginning of an id, or digest.
+"""Finds an image in the store: by name, id, prefix of an id, or digest.
 
 This is on the way of every start of a container: two small files are read and checked.
 """

@@ -1,5 +1,4 @@
-"""Adding objects to the store: everything is made in a directory under tmp/ and appears in the store at
-the end, at once.
+"""Adds objects to the store: makes them in a directory under tmp/ and moves them into place at the end.
 
 Crash consistency. (1) tmp/<random>/ is made, with a lock file that is held. (2) Blobs and layers
 are written there and fsynced; layers and documents that this program makes are fsynced together, right

@@ -1,4 +1,4 @@
-"""Steps of builds that failed and whose containers were kept, for a build that goes on from there.
+"""The steps of failed builds whose containers were kept, for a build that continues from there.
 
 build/kept/<hex of the step's key>/step.json     the container, and the layer that the command left
 build/kept/<hex of the step's key>/recording/    what was typed into the container (rootless.recording)

@@ -1,4 +1,4 @@
-"""The layers of an image, made again from its blobs where they are missing.
+"""The layers of an image; missing ones are made again from its blobs.
 
 The blobs are the truth and `layers/` is derived from them. It has to be derived again when another
 tool put an image into the layout, or after `layers/` was deleted to save space.

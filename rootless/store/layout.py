@@ -1,4 +1,4 @@
-"""The store's directory: where each file lies, and the index of names.
+"""The layout of the store's directory, and the index of names.
 
     oci-layout, index.json        an OCI image layout (image-spec image-layout.md), which other tools read
     blobs/sha256/<hex>            manifests, configs and layers as they came

@@ -1,4 +1,4 @@
-"""Which image has which name: the descriptors of index.json as a table. Pure.
+"""The names of images: the descriptors of index.json as a table. Pure.
 
 A tagged image is a descriptor with the annotation org.opencontainers.image.ref.name, which other
 OCI tools read too; an image of two tags is two descriptors. An image without a tag is a descriptor

@@ -1,4 +1,4 @@
-"""What steps of earlier builds saw of the files below them, for builds that find steps by that.
+"""The files that steps of earlier builds have read, for builds that find steps by them.
 
     build/reads/<hex of the reads key>/<hex of the step's key>.json
 

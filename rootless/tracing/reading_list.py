@@ -1,4 +1,4 @@
-"""Which files a container is to have in memory early: from a trace, or from a list of paths. Pure."""
+"""The list of files that a container reads ahead: from a trace, or from a list of paths. Pure."""
 
 from __future__ import annotations
 

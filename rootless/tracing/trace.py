@@ -1,4 +1,4 @@
-"""What a container has read, listed and looked for: the typed form of its trace. Pure."""
+"""The trace of a container: the files that it has read, listed and looked for. Pure."""
 
 from __future__ import annotations
 

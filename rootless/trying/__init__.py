@@ -1,1 +1,1 @@
-"""A command on the host's own files: what it sees, and what is hidden from it."""
+"""A command on the host's own files: the container it runs in, and the paths that are hidden from it."""

@@ -1,5 +1,6 @@
-"""What a command that is tried must not see: the paths that were asked for, those of the site's and of the user's
-list, and the further names of files in them."""
+"""Collects the paths that are hidden from a tried command: those of its options, of the site's and of the user's
+list, and other names of the same files.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what `try` was asked for to the container that does it. Pure.
+"""Makes the container options of `try`. Pure.
 
 The root file system is the host's, copy on write. User, home, working directory, environment, host name and umask
 are the caller's.

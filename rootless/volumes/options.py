@@ -1,4 +1,4 @@
-"""Options of the local driver (docker volume create --opt), and the mount that they ask for. Pure."""
+"""Options of the local driver (docker volume create --opt), and the mount that they describe. Pure."""
 
 from __future__ import annotations
 

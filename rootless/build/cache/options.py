@@ -1,4 +1,4 @@
-"""Where the steps of a build are cached besides the store: the values of --cache-from and --cache-to."""
+"""The values of --cache-from and --cache-to: where the steps of a build are cached besides the store."""
 
 from __future__ import annotations
 

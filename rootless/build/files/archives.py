@@ -1,4 +1,4 @@
-"""What ADD does besides COPY: unpacks archives and fetches URLs; and archives as build contexts."""
+"""ADD of archives and URLs, and archives as build contexts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests of what COPY and ADD copy: of names, modes, links, attributes and contents, never of times.
+"""Digests of the files that COPY and ADD copy: of names, modes, links, attributes and contents, but not of times.
 
 Hashing every file anew would make a build without changes as slow as one with. The digest of each file
 is therefore kept in the store with what stays the same as long as its content does (its number, size

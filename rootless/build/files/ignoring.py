@@ -1,4 +1,4 @@
-"""A directory of the host without what its .dockerignore leaves out."""
+"""A directory of the host without the files that its .dockerignore excludes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What COPY, ADD and bind mounts take files from: a directory of the host, read in place, or layers.
+"""The sources of COPY, ADD and bind mounts: a directory of the host, read in place, or layers.
 
 Paths are relative to the top of the source, bytes, without leading or trailing slashes; b"" is the top.
 No path leads out of a source: a symbolic link's `/` is the top, and `..` does not leave it.

@@ -1,4 +1,4 @@
-"""Which files of a layer are others than those of an earlier one: for `--explain`."""
+"""Compares the files of a layer with those of an earlier one, for `--explain`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What COPY and ADD name: files of the context, of stages and images, behind URLs, in repositories and in
-here-documents."""
+"""The sources of COPY and ADD: files of the context, of stages and images, URLs, repositories and here-documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a step was not found in the cache: what of its inputs is another than the last time. Pure."""
+"""Explains why a step was not found in the cache: which of its inputs differs from the last time. Pure."""
 
 from __future__ import annotations
 

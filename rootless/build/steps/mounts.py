@@ -1,4 +1,4 @@
-"""RUN --mount: what a command sees besides the files of its stage, and what of it must not get into the
+"""RUN --mount: the files that a command sees besides those of its stage, and those of them that must not get into the
 layer.
 
 * A bind mount of the whole of a plain directory is one of the kernel's, read-only. Of anything else (files of

@@ -1,4 +1,4 @@
-"""What of a build bears on the steps of a stage."""
+"""The options of a build that the steps of a stage depend on."""
 
 from __future__ import annotations
 

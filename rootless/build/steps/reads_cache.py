@@ -1,4 +1,4 @@
-"""Finding a RUN by what it read: if none of that has changed, its layer is put over another parent.
+"""Finds a RUN by the files that it read: if none of them has changed, its layer is reused over another parent.
 
 A step that gets the same arguments and sees the same files does the same, and its layer then holds the
 same: what it took over from below it saw (`unionfs.traced.union`). What else a command may see is

@@ -1,4 +1,4 @@
-"""Going on from a RUN that failed and whose container was kept: `build --resume` and `build --accept`.
+"""Continues from a RUN that failed and whose container was kept: `build --resume` and `build --accept`.
 
 The layer of such a step is what the failed command left, with what was changed in the container since; with
 --resume the command is executed again over that. The step has a key of its own, so that a build without

@@ -1,4 +1,4 @@
-"""RUN: a command in a container over the files of a stage. What it changes is in the upper afterwards.
+"""Executes the command of a RUN in a container over the files of a stage. Its changes are in the upper afterwards.
 
 The container belongs to the process that builds: it has neither a record nor a monitor, and ends with
 that process. Its file server is forked from here, with all that it needs imported already.

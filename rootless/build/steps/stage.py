@@ -1,4 +1,4 @@
-"""Builds one stage: executes its instructions one after the other, or finds what they made before."""
+"""Builds one stage: executes its instructions in order, or finds their results in the cache."""
 
 from __future__ import annotations
 

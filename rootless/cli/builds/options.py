@@ -1,5 +1,5 @@
-"""The options of `build`: docker's names, and a few that only this engine or podman has. `rootless.cli.builds.build`
-makes values of what was given.
+"""The options of `build`: Docker's names, and a few of this engine or of Podman. `rootless.cli.builds.build` reads
+them into values.
 """
 
 from __future__ import annotations

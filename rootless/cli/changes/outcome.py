@@ -1,4 +1,4 @@
-"""What becomes of the changes of a command that was tried: shown, and one question."""
+"""Shows the changes of a tried command, and asks what to do with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`try`: a command on the host's own files, copy on write, and what becomes of its changes."""
+"""`try`: runs a command on the host's own files, copy on write."""
 
 from __future__ import annotations
 

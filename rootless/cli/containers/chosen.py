@@ -1,5 +1,6 @@
-"""Which containers a command is about: those of its arguments, the one that was created last, or those that podman's
-options --all, --filter and --cidfile select."""
+"""Finds the containers that a command acts on: those of its arguments, the one that was created last, or those that
+podman's options --all, --filter and --cidfile select.
+"""
 
 from __future__ import annotations
 

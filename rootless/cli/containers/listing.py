@@ -1,4 +1,4 @@
-"""`ps`: the containers there are, and what became of them."""
+"""`ps`: lists containers."""
 
 from __future__ import annotations
 

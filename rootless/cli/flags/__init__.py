@@ -1,3 +1,3 @@
-"""The grammar of flags' values, by topic: Docker's strings into the values of `rootless.spec.options`,
-and Docker's refusals into UsageError. Pure.
+"""The grammar of flags' values, by topic: parses Docker's strings into the values of `rootless.spec.options`, and
+raises UsageError where Docker refuses. Pure.
 """

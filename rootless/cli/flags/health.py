@@ -1,4 +1,4 @@
-"""--health-cmd and the like: how the health of a container is checked. Pure."""
+"""--health-cmd and the other options of health checks. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IMAGE as an argument: a name or an id, and what users of other tools write there. Pure."""
+"""IMAGE as an argument: a name, an id, or a form of another tool. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a container mounts: -v and --mount, by their modules, --tmpfs and --device."""
+"""-v, --mount, --tmpfs and --device; `volume` and `mount` have the grammar of the first two."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where and how the writable layer is kept: --storage-opt KEY=VALUE,…, --overlay PATH[:ro] and
---writable-tmpfs[=SIZE]. Pure, but for the current directory of a relative path.
+"""--storage-opt KEY=VALUE,…, --overlay PATH[:ro] and --writable-tmpfs[=SIZE]. Pure, but for the current directory of
+a relative path.
 """
 
 from __future__ import annotations

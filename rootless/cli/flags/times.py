@@ -1,4 +1,4 @@
-"""Moments that docker's --since and --until name. Pure."""
+"""Times of docker's --since and --until. Pure."""
 
 from __future__ import annotations
 

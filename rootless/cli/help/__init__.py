@@ -1,1 +1,1 @@
-"""What is made of the command tables for people: help and completion, by typer, and manual pages."""
+"""Help and completion, by typer, and manual pages: all made from the command tables."""

@@ -1,5 +1,4 @@
-"""What a shell completes: names of images and containers as arguments, and the words that an option
-takes."""
+"""Shell completion of arguments and of the values of options: names of images and containers, and fixed words."""
 
 from __future__ import annotations
 

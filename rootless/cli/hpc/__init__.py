@@ -1,1 +1,1 @@
-"""`hpc`: containers as users of clusters have them."""
+"""`hpc`: runs images with the conventions of clusters."""

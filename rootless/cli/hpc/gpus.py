@@ -1,4 +1,4 @@
-"""--nv and --rocm: the GPUs of the host, by CDI specifications, or else by what ldconfig knows."""
+"""--nv and --rocm: the GPUs of the host, by CDI specifications, or else by the cache of ldconfig."""
 
 from __future__ import annotations
 

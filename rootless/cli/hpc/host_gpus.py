@@ -1,4 +1,4 @@
-"""The GPUs of the host, as a container of `hpc` has them."""
+"""Adds the GPUs of the host to a container of `hpc`."""
 
 from __future__ import annotations
 

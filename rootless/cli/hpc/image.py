@@ -1,4 +1,4 @@
-"""What is executed in an image of `hpc`, once the image is known."""
+"""Adapts a container of `hpc` to its image: the command to execute, once the image is known."""
 
 from __future__ import annotations
 

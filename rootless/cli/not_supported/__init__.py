@@ -1,1 +1,1 @@
-"""Commands and options of docker's, podman's and Apptainer's that are missing: why, and what to use."""
+"""Commands and options of Docker, Podman and Apptainer that are not supported: the reason, and an alternative."""

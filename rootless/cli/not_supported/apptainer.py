@@ -1,4 +1,4 @@
-"""Apptainer's commands and options that `hpc` does not have: why, and what to use."""
+"""Apptainer's commands and options that `hpc` does not support: the reason, and an alternative."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Docker's commands and options that this engine does not have: why, and what to use."""
+"""Docker's commands and options that this engine does not support: the reason, and an alternative."""
 
 from __future__ import annotations
 

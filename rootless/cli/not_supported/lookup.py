@@ -1,4 +1,4 @@
-"""The message for a command or an option of Docker's, podman's or Apptainer's that is missing. Imported only for an error."""
+"""The error message for an unsupported command or option of Docker, Podman or Apptainer. Imported only for an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a command or an option is missing, and what to use."""
+"""The entry of an unsupported command or option: the reason, and an alternative."""
 
 from __future__ import annotations
 

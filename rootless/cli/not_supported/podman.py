@@ -1,5 +1,4 @@
-"""Podman's commands and options that this engine does not have and docker has not either: why, and what
-to use."""
+"""Podman's commands and options that neither this engine nor Docker supports: the reason, and an alternative."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`run`, `create` and `update`: their options, and the values of these."""
+"""`run`, `create` and `update`: their options and the values of these."""

@@ -1,4 +1,6 @@
-"""What rootless.toml sets for new containers, under the options that were typed. Imported where there is such a file."""
+"""Merges the defaults of rootless.toml for new containers with the options that were typed. Imported only where there
+is such a file.
+"""
 
 from __future__ import annotations
 

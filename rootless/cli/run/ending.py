@@ -1,4 +1,4 @@
-"""What `run` reports when its container has ended."""
+"""The report of `run` about the end of its container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The health check of `run` and `create`, where an option of it is given."""
+"""The health check of `run` and `create`. Imported only if one of its options is given."""
 
 from __future__ import annotations
 

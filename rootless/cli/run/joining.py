@@ -1,4 +1,4 @@
-"""`run --join`, and the warning of a run of which an MPI program would be a world of one rank."""
+"""`run --join`, and the warning about a rank without it, which an MPI program would take for a world of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limits of `run`, `create` and `update`, where any is given."""
+"""The limits of `run`, `create` and `update`. Imported only if one is given."""
 
 from __future__ import annotations
 

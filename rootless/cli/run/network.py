@@ -1,4 +1,4 @@
-"""The network of `run` and `create`, where an option of it is given that has something to parse."""
+"""The network of `run` and `create`. Imported only if one of its options has a value to parse."""
 
 from __future__ import annotations
 

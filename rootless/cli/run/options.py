@@ -1,5 +1,5 @@
-"""The options of `run`: Docker's names, spelled and meant as Docker's, and a few that only this
-engine or Podman has. `rootless.cli.run.values` makes values of what was given.
+"""The options of `run`, with Docker's names and meanings, and a few of this engine or of Podman.
+`rootless.cli.run.values` reads them into values.
 """
 
 from __future__ import annotations

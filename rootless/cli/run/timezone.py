@@ -1,4 +1,4 @@
-"""--tz ZONE of podman: the zone's file of the host, on /etc/localtime of the container."""
+"""--tz ZONE of podman: binds the zone's file of the host on /etc/localtime of the container."""
 
 from __future__ import annotations
 

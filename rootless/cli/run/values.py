@@ -1,4 +1,5 @@
-"""From the command line of `run`, `create` and `update` to `ContainerOptions`, and nothing more.
+"""Reads the command line of `run`, `create` and `update` into `ContainerOptions`: one function per option that has a
+grammar.
 
 The grammar of a flag's value is imported only if the flag is given: each module costs the start something.
 """

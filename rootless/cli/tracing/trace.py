@@ -1,4 +1,4 @@
-"""`trace`: which files a container has read, listed and looked for in vain."""
+"""`trace`: lists the files that a container has read, listed and looked for."""
 
 from __future__ import annotations
 

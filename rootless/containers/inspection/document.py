@@ -1,6 +1,5 @@
-"""`inspect` of a container: docker's document (28.5, API 1.51) made of the record, of what was asked
-for, and of the OCI configuration. Every field of docker's is there, with its zero value where this
-engine has nothing to say.
+"""`inspect` of a container: docker's document (28.5, API 1.51), made of the record, the options and the OCI
+configuration. It has every field of docker's, with its zero value where this engine has none.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""HostConfig of `inspect`: what a container was asked to be, by docker's names (api/types/container,
-HostConfig of API 1.51), each field with its zero value where nothing was asked. Pure.
+"""HostConfig of `inspect`: the options of a container under docker's names (api/types/container, HostConfig of API
+1.51), each field with its zero value if it is not set. Pure.
 """
 
 from __future__ import annotations

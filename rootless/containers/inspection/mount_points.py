@@ -1,5 +1,5 @@
-"""`Mounts`, and `Binds`, `Mounts` and `Tmpfs` of HostConfig, of `inspect`: what a container mounts, by
-docker's names (api/types/mount). Pure.
+"""The mounts of a container in `inspect`, under docker's names (api/types/mount): `Mounts`, and `Binds`, `Mounts` and
+`Tmpfs` of HostConfig. Pure.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Fields of podman's `inspect` of a container that docker's has not, for templates: scripts written for podman ask for
-them by name."""
+"""Fields that only podman's `inspect` of a container has. Scripts written for podman name them in templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pausing a running container while its files are read from outside.
+"""Pauses a running container while its files are read from outside.
 
 Its processes are stopped: by the freezer of its control group where it has one, otherwise one by
 one with SIGSTOP, in rounds until a round finds no new one. Those that were stopped before stay

@@ -1,6 +1,4 @@
-"""What a running container uses: from its control group where it has one, else from /proc of its
-processes.
-"""
+"""The resource usage of a running container: from its control group, or from /proc of its processes if it has none."""
 
 from __future__ import annotations
 

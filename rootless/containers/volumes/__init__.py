@@ -1,1 +1,1 @@
-"""Volumes, as containers use them."""
+"""The use of volumes by containers."""

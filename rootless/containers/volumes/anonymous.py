@@ -1,4 +1,4 @@
-"""Removing a container together with the volumes that were made for it alone."""
+"""Removes a container together with its anonymous volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which containers use which volumes, by what they were asked to mount."""
+"""Finds the containers that use a volume, by their options."""
 
 from __future__ import annotations
 

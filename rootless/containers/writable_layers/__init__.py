@@ -1,1 +1,1 @@
-"""Where the writable layers of containers are, and what they hold."""
+"""The writable layers of containers: where they are, and their usage."""

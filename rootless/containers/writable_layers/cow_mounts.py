@@ -1,4 +1,4 @@
-"""Mounts of a container that are copied on write (-v SOURCE:TARGET:O): where what the container wrote lies.
+"""The uppers of a container's mounts that are copied on write (-v SOURCE:TARGET:O).
 
 containers/<id>/served-<position>/<generation>/upper, work
 

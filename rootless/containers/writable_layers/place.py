@@ -1,4 +1,4 @@
-"""Where the writable layer of a container is: two directories on one file system, `upper` and `work`.
+"""The directories of a container's writable layer, `upper` and `work`, on one file system.
 
 containers/<id>/upper, work             directories: the layer is in the container's own directory
 containers/<id>/upper -> PLACE/upper    links: it is in another place, which the user keeps (--overlay) or

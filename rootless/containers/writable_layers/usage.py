@@ -1,4 +1,4 @@
-"""What a limited writable layer holds, as its file server has written it down."""
+"""Reads the usage of a limited writable layer, which its file server writes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The checks of `docker build --check`: what can be built, but is probably a mistake."""
+"""The checks of `docker build --check`: Dockerfiles that can be built, but probably contain a mistake."""

@@ -1,4 +1,4 @@
-"""Checks of a Dockerfile: what can be built, but is probably a mistake. Pure.
+"""Checks a Dockerfile for probable mistakes. Pure.
 
 The findings come in the order of BuildKit's: first those of the text, then those of FROM, then those of the
 instructions, stage by stage, each with the variables that it sees.

@@ -1,4 +1,4 @@
-"""The rules of `docker build --check`, and which of them a Dockerfile asks for. Pure.
+"""The rules of `docker build --check`, and the selection that a Dockerfile makes of them. Pure.
 
 The names, messages and addresses are those of BuildKit (Docker's manual, "Build checks").
 """

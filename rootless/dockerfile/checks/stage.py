@@ -1,4 +1,4 @@
-"""Checks of the instructions of a stage, each with the variables that it sees. Pure."""
+"""Checks the instructions of a stage, each with the variables in its scope. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of how a Dockerfile is written: what needs no variables. Pure."""
+"""Checks of the text of a Dockerfile, which need no variables. Pure."""
 
 from __future__ import annotations
 

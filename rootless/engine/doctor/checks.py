@@ -1,5 +1,5 @@
-"""Checks that this machine can run containers: tries each feature that they need, and tells how to
-enable one that is missing.
+"""Checks that this machine can run containers: tries each feature that they need, and tells how to enable a missing
+one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The checks of `doctor` of the directories that containers would use: what is claimed of them is tried in them."""
+"""Checks of `doctor` of the directories that containers would use: each property is tested by using it."""
 
 from __future__ import annotations
 

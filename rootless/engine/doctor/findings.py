@@ -1,4 +1,4 @@
-"""What a check of `doctor` finds, and what is known of a directory's file system."""
+"""The result of a check of `doctor`, and the file system of a directory."""
 
 from __future__ import annotations
 

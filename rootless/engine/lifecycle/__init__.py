@@ -1,1 +1,1 @@
-"""From created to removed: what is done to one container through its monitor."""
+"""The lifecycle of one container, from created to removed, through its monitor."""

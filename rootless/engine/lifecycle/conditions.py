@@ -1,4 +1,4 @@
-"""Waiting for a status or a health of a container other than its end (podman wait --condition)."""
+"""Waits for a status or a health of a container (podman wait --condition)."""
 
 from __future__ import annotations
 

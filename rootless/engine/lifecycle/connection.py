@@ -1,4 +1,4 @@
-"""The connection to the monitor of a container, and its end."""
+"""The connection to the monitor of a container, and how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting a container that exists. The container's lock decides between commands that do so at the same time."""
+"""Starts a container that exists. The container's lock serializes concurrent commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""A monitor that does not answer. One that a signal has stopped is continued; without any other a container is ended by
-its first process."""
+"""Handles a monitor that does not answer: continues one that a signal has stopped, and ends the container of any
+other by its first process.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`update`: other limits and another restart policy for a container, also while it runs."""
+"""`update`: changes the limits and the restart policy of a container, also while it runs."""
 
 from __future__ import annotations
 

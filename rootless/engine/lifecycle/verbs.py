@@ -1,4 +1,4 @@
-"""`stop`, `kill`, `wait` and the like of one container: the request to its monitor, and the wait for the answer."""
+"""`stop`, `kill`, `wait` and other verbs of one container: sends the request to its monitor and waits for the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands about networks, over those that the user has defined and the containers in them."""
+"""The commands about networks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`network connect` and `disconnect`: what a container is in is written to its record, and asked of its monitor while it
-runs.
+"""`network connect` and `disconnect`: writes the networks of a container to its record, and asks its monitor to
+change them while it runs.
 """
 
 from __future__ import annotations

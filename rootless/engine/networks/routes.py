@@ -1,4 +1,4 @@
-"""Routes of the host that have appeared since a network was made, and lead to addresses of the network."""
+"""Finds routes of the host that were added after a network was made and overlap its addresses."""
 
 from __future__ import annotations
 

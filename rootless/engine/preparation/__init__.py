@@ -1,1 +1,1 @@
-"""From options to a container on disk, part by part."""
+"""Prepares a container: from options to its files on disk, part by part."""

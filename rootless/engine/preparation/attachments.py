@@ -1,5 +1,5 @@
-"""The networks that a user has defined, for a container that is to be in them: docker's checks of addresses, and the way
-out.
+"""The user-defined networks of a new container: docker's checks of addresses, and the driver for traffic to the
+outside.
 """
 
 from __future__ import annotations

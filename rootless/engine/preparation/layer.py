@@ -1,5 +1,5 @@
-"""Where the writable layer of a new container is, unless it is in its own directory, and the layers that --overlay adds.
-What is wrong with them is found before a process starts.
+"""The writable layer of a new container outside its own directory, and the layers of --overlay. Errors are raised
+before a process starts.
 """
 
 from __future__ import annotations

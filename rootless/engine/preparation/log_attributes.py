@@ -1,4 +1,4 @@
-"""What the entries of a container's log have beside the output: values of labels and variables. Pure."""
+"""The attributes of a container's log entries: values of labels and variables. Pure."""
 
 from __future__ import annotations
 

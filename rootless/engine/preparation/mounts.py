@@ -1,4 +1,4 @@
-"""What mounts of images and with `idmap` need to know of images, found before anything is made."""
+"""Resolves the images of image mounts, and the ids of mounts with `idmap`."""
 
 from __future__ import annotations
 

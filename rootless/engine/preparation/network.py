@@ -1,6 +1,4 @@
-"""The network of a container, decided before anything is made: what the default is, which driver connects it, and what
-of the options makes no sense with it.
-"""
+"""Chooses the network of a container and its driver, and refuses options that contradict it."""
 
 from __future__ import annotations
 

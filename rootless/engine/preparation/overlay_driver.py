@@ -1,4 +1,4 @@
-"""What the storage driver overlay cannot do: it has no limits, no traces and no snapshots, and keeps owners on disk."""
+"""Refuses options that the storage driver overlay does not have: limits, traces, snapshots and recorded owners."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""From options to a container on disk: everything is decided, and wrong input refused, before the
-first process is forked.
+"""Prepares a container from its options: decides everything, and refuses wrong input, before the first process is
+forked.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Files that name the caller, for a container that writes to a directory of the host: the directory does not keep them."""
+"""Files with the caller's entries of passwd and group, for a container that writes to a directory of the host: they
+are bound, and not written to the directory.
+"""
 
 from __future__ import annotations
 

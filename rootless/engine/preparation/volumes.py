@@ -1,6 +1,4 @@
-"""The volumes of a container that is being made: names for those without one, the volumes themselves, and what
-the image has for those that are empty.
-"""
+"""The volumes of a new container: names anonymous ones, makes missing ones, and fills empty ones from the image."""
 
 from __future__ import annotations
 

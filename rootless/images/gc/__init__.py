@@ -1,1 +1,1 @@
-"""What the store holds that nothing needs: finds it, counts it, removes it."""
+"""Objects of the store that nothing needs: finds, counts and removes them."""

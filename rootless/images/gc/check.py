@@ -1,5 +1,4 @@
-"""image verify and system check: check that every object of the store matches its digest, and find
-those that are not in use.
+"""image verify and system check: verify every object of the store against its digest, and find unused objects.
 
 A repair only does what loses nothing. A damaged or missing layer is made again from its tar or its blob,
 a merged index from its layers; a damaged one is replaced once the new one is whole. What cannot be made

@@ -1,5 +1,5 @@
-"""What lies in the store and no live process or image needs: `system check` finds it, `system df` counts
-it, `prune` removes it.
+"""Leftovers: files of the store that no image and no running command needs. `system check` finds them, `system df`
+counts them, `prune` removes them.
 
 Each kind is judged with the lock held under which an owner would begin, so that nothing of a pull,
 load, commit or removal that is going on is ever taken:

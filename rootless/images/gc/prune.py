@@ -1,4 +1,4 @@
-"""image prune: images that nothing needs, all at once, and what interrupted commands left.
+"""image prune: removes unused images, and the leftovers of interrupted commands.
 
 Each image goes by `remove`, which asks again with the store's lock held whether a container uses
 it, and the rest by rootless.images.gc.leftovers, so that a prune is as safe beside pulls, loads and

@@ -1,4 +1,4 @@
-"""Which objects of the store an image needs, and the deletion of those that nothing needs."""
+"""The objects of the store that an image needs, and the deletion of unreferenced ones."""
 
 from __future__ import annotations
 

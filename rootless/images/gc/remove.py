@@ -1,4 +1,4 @@
-"""rmi: take a name away, and the image with its last one.
+"""rmi: removes a name, and the image with its last name.
 
 Crash consistency. With the store's lock held: (1) index.json is replaced by one without the name
 or image, (2) what only that image needed is renamed into a directory under tmp/ and (3) deleted

@@ -1,4 +1,4 @@
-"""Unpacked images (`rootless.containers.unpacked`): which there are, and their removal.
+"""Lists and removes unpacked images (`rootless.containers.unpacked`).
 
 One is renamed out of its name with the store's lock held, and then deleted, in a user namespace where its files belong to
 subordinate ids. Killed in between, a directory `.old-*` or `.new-*` is left, whose lock is free.

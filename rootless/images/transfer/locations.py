@@ -1,4 +1,4 @@
-"""Where `copy` takes an image from and brings it to, spelled as skopeo spells it. Pure.
+"""The locations that `copy` reads and writes, in skopeo's spelling. Pure.
 
 containers-transports(5): `docker://NAME[:TAG|@DIGEST]`, `oci:PATH[:NAME]`, `oci-archive:PATH[:NAME]`,
 `docker-archive:PATH[:NAME]`, `dir:PATH`. `local:NAME|ID` is the store.

@@ -1,4 +1,4 @@
-"""What a registry refused, in the words of Docker's commands. Pure."""
+"""Registry errors in the words of Docker's commands. Pure."""
 
 from __future__ import annotations
 

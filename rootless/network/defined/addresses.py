@@ -1,4 +1,4 @@
-"""Which address a container gets in a subnet, and which MAC address goes with one."""
+"""Chooses the addresses of a container in a subnet, and the MAC address of an IP address."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""From what `network create` is asked for to a network: docker's checks, in docker's words, and subnets where none is
-named.
+"""Makes a network from the options of `network create`, with docker's checks and messages; chooses subnets if none is
+given.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which ranges of addresses the host itself has a route to."""
+"""The address ranges that the host has a route to."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Answers about containers that are kept until a name changes. Those that clients of a new container will ask for are made
-before the first of them does.
+"""A cache of answers about containers, valid until a name changes. It is filled in advance for the clients of a new
+container.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The process that answers DNS, as the holder of the networks sees it. It has no capabilities: what it reads comes from
-containers. The holder starts another if it ends, and tells it everything again.
+"""The DNS process, as the holder of the networks sees it. It has no capabilities, because it reads packets of
+containers. The holder restarts it if it ends, and sends it all names again.
 """
 
 from __future__ import annotations

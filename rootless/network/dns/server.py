@@ -1,5 +1,5 @@
-"""The program of the process that answers DNS: queries of containers come on sockets that the holder of the networks has
-bound to the gateways, and what no container is named is passed on to name servers.
+"""The program of the DNS process: answers queries of containers on the sockets that the holder has bound to the
+gateways, and forwards other names to name servers.
 
 Messages of the holder are packets of JSON:
 

@@ -1,4 +1,4 @@
-"""Which names the containers of a network have. Pure: dictionaries in, values out, no wire format."""
+"""The names of containers in each network. Pure: dictionaries in, values out, no wire format."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The drivers of private networks, and which of them connects a container."""
+"""The drivers of private networks, and the choice of one for a container."""

@@ -1,4 +1,4 @@
-"""The drivers, and which of them connects a container."""
+"""Chooses the driver of a container's private network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which container has which place in which network. Pure, but for the random parts of ids and addresses."""
+"""The members of each network: containers, with their endpoints. Pure, but for the random parts of ids and addresses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a container's monitor asks the holder of the networks for: packets of JSON, with descriptors beside them. Pure, but
-for reading and writing a packet.
+"""The protocol between monitors and the holder of the networks: packets of JSON, with descriptors beside them. Pure,
+but for reading and writing a packet.
 
     namespace   (the word alone) Answer: `ok`, and a descriptor of the user namespace that the container's own has to lie
                 below

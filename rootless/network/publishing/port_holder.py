@@ -1,4 +1,4 @@
-"""Which process holds a port, as far as /proc shows it to this user. Imported only for an error message."""
+"""Finds the process that holds a port, as far as /proc shows it to this user. Imported only for an error message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tar archive that becomes files below a directory of a container."""
+"""Extracts a tar archive below a directory of a container."""
 
 from __future__ import annotations
 

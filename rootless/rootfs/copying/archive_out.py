@@ -1,4 +1,4 @@
-"""A file or directory of a container as a tar archive."""
+"""Writes a file or directory of a container as a tar archive."""
 
 from __future__ import annotations
 

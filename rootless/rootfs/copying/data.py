@@ -1,4 +1,4 @@
-"""The data of a file, with its holes."""
+"""Copies the data of a file, with its holes."""
 
 from __future__ import annotations
 

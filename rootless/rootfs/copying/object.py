@@ -1,6 +1,4 @@
-"""One object of a copy: its metadata, and how it gets its name: in one step, over what has the name
-already.
-"""
+"""One object of a copy: sets its metadata, and gives it its name in one step, replacing what has the name already."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Where `cp` copies from and to: paths of the container, resolved beneath its root, and paths of the
-host.
+"""Resolves the paths of `cp`: those of the container beneath its root, and those of the host.
 
 A path is walked once, by openat2(2) with RESOLVE_IN_ROOT, and what it leads to is a descriptor from
 then on: a link that the container exchanges meanwhile leads nowhere else (CVE-2018-15664).

@@ -1,4 +1,4 @@
-"""The owners and devices that a union with one id records, because the process may neither set nor make them.
+"""The owners and devices that a union with one id records because the process can neither set nor make them.
 
 `place` is an O_PATH descriptor.
 """

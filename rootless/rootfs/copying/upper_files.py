@@ -1,4 +1,4 @@
-"""Files of a container that are read where they lie, in its upper: none of them is a request to the file server.
+"""Reads files of a container directly in its upper, without requests to the file server.
 
 Names and status come from the mount. The kernel first hands over what it holds (`containers.pause`). A file that was
 not modified since, and has its size in the upper, is read there: a later write gives it a new time in the kernel

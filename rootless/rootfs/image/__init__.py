@@ -1,1 +1,1 @@
-"""What is made of an image's files without a container."""
+"""The files of an image without a container."""

@@ -1,5 +1,5 @@
-"""The files that an image in one file has beside its layers: the scripts by which Apptainer sets its variables and runs its
-command, the same for Charliecloud, and the places that both mount on. Pure.
+"""The files that an image in one file has beside its layers: Apptainer's scripts for the environment and the command,
+Charliecloud's equivalents, and mount points for both. Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""image mount: the files of an image, read-only, where every program of the account sees them.
+"""image mount: mounts the files of an image read-only, visible to every program of the account.
 
 fusermount3 makes the mount; a process of its own serves it until it is unmounted, with the archives
 open from the start, so that an image may be removed while it is mounted. Every file is shown with the

@@ -1,5 +1,5 @@
-"""What an image has, without a container. The indexes of its layers answer most questions; a union of the layers, which takes
-fifty modules, is made where they do not.
+"""Answers questions about paths of an image without a container. The indexes of its layers answer most; for the
+others a union of the layers is made, which takes fifty modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An image as one file, squashfs or SIF, for a file system on which many small files are slow.
+"""Writes an image as one file, squashfs or SIF, for file systems on which many small files are slow.
 
 The layers are read through their union and handed to mksquashfs(1) as a tar archive: nothing is unpacked.
 """

@@ -1,4 +1,4 @@
-"""The layers of an image as a union takes them."""
+"""Opens the layers of an image for a union."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`image unpack`: the files of an image as a directory for kernel overlayfs (`rootless.containers.unpacked`).
+"""`image unpack`: writes the files of an image to a directory for kernel overlayfs (`rootless.containers.unpacked`).
 
 They are made in a user namespace with the maps of a container, beside their place, synced, and renamed to it. Devices
 are left out: an account cannot make any.

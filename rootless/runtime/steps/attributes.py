@@ -1,4 +1,4 @@
-"""The steps that set what the process is: its user, its directory, its limits, its namespaces."""
+"""The steps that set the attributes of the process: user, directory, limits, namespaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step is, what one step leaves for the next, and how a step opens a path of the container.
+"""The base of the steps, the state that they share, and how a step opens a path of the container.
 
 A path that the root file system, a mount or a spec supplies is opened by openat2(2) with RESOLVE_IN_ROOT and
 used as a descriptor from then on, so that a symbolic link cannot lead a step onto the host's tree.

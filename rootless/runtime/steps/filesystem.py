@@ -1,5 +1,4 @@
-"""The steps that make the container's tree of mounts: its root, what is mounted inside, what is hidden
-or protected in it."""
+"""The steps that build the container's mount tree: its root, its mounts, masked and read-only paths."""
 
 from __future__ import annotations
 
