@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from unionfs.syscalls.files import RENAME_NOREPLACE, renameat2
 
@@ -32,9 +33,16 @@ def make_recorded_device(
     try:
         set_attribute(b"%d:%d:%d/%s" % (*node, temporary))
     except FileExistsError:
-        pass
+        if not has_device(directory, temporary, *node[:2]):
+            raise
     try:
         renameat2(directory, temporary, directory, name, RENAME_NOREPLACE)
     except OSError:
         os.unlink(temporary, dir_fd=directory)
         raise
+
+
+def has_device(directory: int, name: bytes, mode: int, device: int) -> bool:
+    """Whether a name is that of a device of this type, which `mode` has, and number. Raises OSError."""
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    return stat.S_IFMT(found.st_mode) == stat.S_IFMT(mode) and found.st_rdev == device

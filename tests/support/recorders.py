@@ -81,6 +81,12 @@ def is_recorder(pid: int) -> bool:
     return False
 
 
+def recorders_of(first: int) -> list[int]:
+    """Of the container whose first process this is."""
+    monitor = re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0]
+    return [child for child in children_of(int(monitor)) if is_recorder(child)]
+
+
 def run_while_recorders_are_killed(rootless: Rootless, image: str, act: str) -> None:
     """Run `act` a hundred times in /w of the container c1, with the numbers from 0 on as $i, and kill its recorder once for
     each few calls: it may be answering one. The container is stopped in the end.
@@ -92,16 +98,14 @@ def run_while_recorders_are_killed(rootless: Rootless, image: str, act: str) -> 
     rootless("run", "-d", "--name", "c1", image, "sh", "-c", script).ok()
     shown = rootless("inspect", "-f", "{{.State.Pid}} {{.GraphDriver.Data.UpperDir}}", "c1").ok()
     first, upper = shown.stdout.split()
-    monitor = re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0]
     killed: list[int] = []
 
     def kill_recorder() -> bool:
         made = len(list(Path(upper).glob("w/*")))
         if made > (killed[-1] if killed else 0) + 3:
-            for child in children_of(int(monitor)):
-                if is_recorder(child):
-                    os.kill(child, signal.SIGKILL)
-                    killed.append(made)
+            for recorder in recorders_of(int(first)):
+                os.kill(recorder, signal.SIGKILL)
+                killed.append(made)
         return Path(upper, "w/done").exists()
 
     wait_until(kill_recorder, 60)

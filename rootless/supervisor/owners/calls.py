@@ -17,6 +17,9 @@ _X32 = 0x40000000
 LISTENER_NUMBER = slice(128, 136)
 """Of the page that recorders share, which has a notification at its beginning: whose it is, little-endian."""
 
+NAME_IS_FREE = 136
+"""The byte behind it: 1 if the recorder has found that the device may be made, and may have made it."""
+
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, pid, flags, and seccomp_data: number, architecture, instruction pointer, arguments."""
 

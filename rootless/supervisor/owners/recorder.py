@@ -14,11 +14,13 @@ import stat
 import sys
 
 from rootless.light_stdlib import signal, socket
+from rootless.rootfs.recorded_device import has_device
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.messages import close_all_but
 from rootless.supervisor.owners.caller import Caller, CallerGoneError
 from rootless.supervisor.owners.calls import (
     LISTENER_NUMBER,
+    NAME_IS_FREE,
     ChownCall,
     MknodCall,
     decode,
@@ -123,6 +125,7 @@ class _Recorder:
     def _receive(self, listener: int, key: int) -> None:
         page = self._page
         page[LISTENER_NUMBER] = key.to_bytes(8, "little")
+        page[NAME_IS_FREE] = 0
         try:
             receive_notification(listener, page)
         except OSError as error:
@@ -139,7 +142,8 @@ class _Recorder:
             return
         number = errno.EIO
         try:
-            number = self._carry_out(decode(data), listener, is_repeated=is_repeated)
+            may_be_made = is_repeated and bool(self._page[NAME_IS_FREE])
+            number = self._carry_out(decode(data), listener, may_be_made=may_be_made)
         except OSError as error:
             number = error.errno or errno.EIO
         except CallerGoneError:
@@ -152,42 +156,56 @@ class _Recorder:
             pass  # ENOENT: the caller was killed
         self._page[:8] = bytes(8)
 
-    def _carry_out(self, call: ChownCall | MknodCall, listener: int, *, is_repeated: bool) -> int:
-        """The errno of the call, 0 for success. Raises OSError, CallerGoneError."""
+    def _carry_out(self, call: ChownCall | MknodCall, listener: int, *, may_be_made: bool) -> int:
+        """The errno of the call, 0 for success. `may_be_made`: a recorder that was killed may have carried it out. Raises
+        OSError, CallerGoneError.
+        """
         caller = Caller(call.thread, self._proc, lambda: is_waiting(listener, call.identity))
         needed = _CAP_CHOWN if isinstance(call, ChownCall) else _CAP_MKNOD
         if caller.user_namespace() != self._user_namespace:
             # Of a namespace below, whose ids are others.
             return 0 if caller.capabilities & needed else errno.EPERM
         if isinstance(call, MknodCall):
-            return self._make_device(call, caller, is_repeated=is_repeated)
+            return self._make_device(call, caller, may_be_made=may_be_made)
         target = caller.open_target(call)
         try:
             return self._change(target, call, caller.capabilities)
         finally:
             os.close(target)
 
-    def _make_device(self, call: MknodCall, caller: Caller, *, is_repeated: bool) -> int:
+    def _make_device(self, call: MknodCall, caller: Caller, *, may_be_made: bool) -> int:
         umask = caller.umask()
         parent, name = caller.open_parent(call)
         try:
             try:
                 caller.require_creatable(parent, name)
             except FileExistsError:
-                if is_repeated and _is_made(call, parent, name):
+                if may_be_made and self._is_made(call, parent, name):
                     return 0
                 raise
             if not caller.capabilities & _CAP_MKNOD:
                 return errno.EPERM
+            self._page[NAME_IS_FREE] = 1
             device = os.fstat(parent).st_dev
             if self._mounts.include(parent, device):
                 node = call.mode, call.device, umask
                 self._mounts.make_device(parent, device, name, node, call.identity)
-            elif file_system_type(parent) == TMPFS_MAGIC:
+            elif self._has_placeholders(parent):
                 _make_placeholder(parent, name, stat.S_IMODE(call.mode) & ~umask)
             return 0
         finally:
             os.close(parent)
+
+    def _is_made(self, call: MknodCall, parent: int, name: bytes) -> bool:
+        """Whether what the call asks for is there."""
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISSOCK(found.st_mode):
+            return self._has_placeholders(parent)
+        return has_device(parent, name, call.mode, call.device)
+
+    def _has_placeholders(self, directory: int) -> bool:
+        """Whether a directory is on a tmpfs of the container's."""
+        return file_system_type(directory) == TMPFS_MAGIC and self._mounts.is_own(directory)
 
     def _change(self, target: int, call: ChownCall, held: int) -> int:
         status = os.fstat(target)
@@ -223,9 +241,3 @@ def _make_placeholder(parent: int, name: bytes, mode: int) -> None:
         os.mknod(name, stat.S_IFSOCK | mode, dir_fd=parent)
     finally:
         os.umask(former)
-
-
-def _is_made(call: MknodCall, parent: int, name: bytes) -> bool:
-    """Whether the device of a call is there: a recorder may have been killed after it had made it."""
-    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    return stat.S_IFMT(found.st_mode) == stat.S_IFMT(call.mode) and found.st_rdev == call.device

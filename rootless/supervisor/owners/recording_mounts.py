@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless.rootfs.recorded_device import make_recorded_device
@@ -34,6 +35,17 @@ class RecordingMounts:
         if len(self._is_above) >= _MOST_MOUNTS:
             self._is_above.clear()
         self._is_above[device] = False
+        return True
+
+    def is_own(self, directory: int) -> bool:
+        """Whether a file system without such an attribute has been mounted in this process's user namespace: nowhere else
+        may an attribute of this class be set. None is set, because there is none to be replaced.
+        """
+        os.fchdir(self._own_files)
+        try:
+            os.setxattr(b"%d" % directory, OWNER, b"", os.XATTR_REPLACE)
+        except OSError as error:
+            return error.errno != errno.EPERM
         return True
 
     def set_owner(self, file: int, device: int, uid: int | None, gid: int | None) -> None:

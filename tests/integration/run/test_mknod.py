@@ -2,18 +2,23 @@
 
 import io
 import os
+import random
 import re
+import signal
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.recorders import (
     ProgramsInC1,
+    recorders_of,
     run_while_recorders_are_killed,
     scripts_in_c1,
 )
 from tests.support.rootless import Rootless
+from tests.support.waiting import let_pass, wait_until
 
 pytestmark = pytest.mark.needs("userns", "nosub", "fuse")
 
@@ -187,6 +192,12 @@ def test_directory_of_the_host_has_no_device(run, tmp_path):
     assert os.listxattr(tmp_path) == []
 
 
+def test_tmpfs_of_the_host_has_nothing_in_its_place(run):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        assert run("mknod /host/n c 1 3; ls /host", "-v", f"{directory}:/host") == ""
+        assert os.listdir(directory) == []
+
+
 def test_volume_keeps_a_device(rootless, run):
     shown = run("mknod /v/n c 1 3; stat -c '%F %t %T' /v/n", "-v", "vol:/v")
     assert shown == "character special file 1 3\n"
@@ -253,3 +264,29 @@ def test_recorder_that_is_killed_makes_each_device_once(rootless, busybox_image)
     run_while_recorders_are_killed(rootless, "bb", "mknod /w/$i b 8 $i")
     expected = {f"w/{number}": (BLOCK, 8, number, 0o644) for number in range(100)}
     assert exported(rootless, "c1") == expected
+
+
+def test_recorder_that_is_killed_makes_each_node_on_a_tmpfs_once(rootless, busybox_image):
+    """Where the name was taken before, the next recorder says so."""
+    rootless("import", busybox_image, "bb").ok()
+    node = "mknod /dev/n b 8 1"
+    script = f"while {node} && ! {node} 2>/dev/null && rm /dev/n; do :; done"
+    rootless("run", "-d", "--name", "c1", "bb", "sh", "-c", script).ok()
+    first = int(rootless("inspect", "-f", "{{.State.Pid}}", "c1").ok().stdout)
+    chosen = random.Random(1840)
+    killed = 0
+
+    def kill_recorder() -> bool:
+        nonlocal killed
+        for recorder in recorders_of(first):
+            let_pass(chosen.random() * 0.03)
+            try:
+                os.kill(recorder, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass  # the monitor has just collected it
+        return killed > 150
+
+    wait_until(kill_recorder, 60)
+    running = rootless("inspect", "-f", "{{.State.Running}}", "c1").ok().stdout
+    assert running == "true\n", rootless("logs", "c1")
