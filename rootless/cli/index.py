@@ -205,6 +205,9 @@ COMMANDS: Mapping[str, str | Group] = {
             "exec": "rootless.cli.hpc.run:EXEC",
             "shell": "rootless.cli.hpc.run:SHELL",
             "pull": "rootless.cli.hpc.pull:PULL",
+            "inspect": "rootless.cli.hpc.inspect:INSPECT",
+            "test": "rootless.cli.hpc.run:TEST",
+            "run-help": "rootless.cli.hpc.inspect:RUN_HELP",
         },
     ),
     "manifest": Group(

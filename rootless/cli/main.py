@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _QUIET = frozenset({"-q", "--quiet", "-s", "--silent"})
 _OF_APPTAINER = _QUIET | {"-d", "--debug", "-v", "--verbose", "--nocolor"}
-_HPC = frozenset({"hpc exec", "hpc run", "hpc shell"})
+_HPC = frozenset({"hpc exec", "hpc run", "hpc shell", "hpc test"})
 """Their status is the container's, as that of `run`."""
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
+    from rootless.rootfs.image_files import ImageFiles
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
     from rootless.store.layout import Store
@@ -291,6 +292,19 @@ class ImageStore:
         write_image_file(
             store, image, path, sif=sif, compression=compression, replace=replace, moved=moved
         )
+
+    def image_files(self, name: str, path: str = "") -> ImageFiles:
+        """The files of an image that is here, or of the directory or image file at `path`, to be read in `with`.
+        Raises RootlessError.
+        """
+        from rootless.rootfs.image_files import ImageFiles
+        from rootless.rootfs.lower import lower_of_image, lower_of_path
+        from rootless.store.image import resolve
+
+        if path:
+            return ImageFiles(lower_of_path(path, program="", hidden=()))
+        store = self._store()
+        return ImageFiles(lower_of_image(store, resolve(store, name), name))
 
     def mount_image(self, name: str) -> Path:
         """Mount an image's files, read-only, on a directory that the whole machine sees and only

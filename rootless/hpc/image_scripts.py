@@ -13,8 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ENVIRONMENT = "/.singularity.d/env"
-RUNSCRIPT = "/.singularity.d/runscript"
+SCRIPTS = "/.singularity.d"
+APPS = "/scif/apps"
+ENVIRONMENT = f"{SCRIPTS}/env"
 _SHELL_OF_IMAGE = "if [ -x /bin/bash ]; then exec /bin/bash --norc; fi; exec /bin/sh"
 _READ_SCRIPTS = f'for script in {ENVIRONMENT}/*.sh; do if [ -f "$script" ]; then . "$script"; fi; done; unset script'
 _SCRIPT_OF_APPS = f"{ENVIRONMENT}/95-apps.sh"
@@ -29,9 +30,9 @@ _KEPT = "ROOTLESS_OF_CALLER_"
 
 
 class Action(NamedTuple):
-    """What is asked for. `name`: run, exec or shell; `words` the command, or the arguments of what `run` executes.
-    `passed` are the caller's variables, over which the image's win, and `set` those that win over the image's.
-    `before` and `after` are for PATH, `libraries` for LD_LIBRARY_PATH: lists of directories.
+    """What is asked for. `name`: run, test, exec or shell; `words` the command, or the arguments of what `run`
+    and `test` execute. `passed` are the caller's variables, over which the image's win, and `set` those that win over
+    the image's. `before` and `after` are for PATH, `libraries` for LD_LIBRARY_PATH: lists of directories.
     """
 
     name: str
@@ -46,11 +47,11 @@ class Action(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """What an image has. `command`: its entry point and command, as far as `Action.words` do not replace them.
-    `variables` are those of its configuration."""
+    """What an image has. `has_script`: the one that `script_of` names. `command`: its entry point and command, as far as
+    `Action.words` do not replace them. `variables` are those of its configuration."""
 
     has_environment: bool
-    has_runscript: bool
+    has_script: bool
     command: tuple[str, ...] = ()
     variables: Mapping[str, str] = {}
 
@@ -77,7 +78,7 @@ def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
     if facts.has_environment:
         lines += [_READ_SCRIPTS, *_restore(action.passed), _COMPLETE_PATH]
     if action.app:
-        directory = f"/scif/apps/{action.app}/scif/env"
+        directory = f"{APPS}/{action.app}/scif/env"
         lines.append(
             f"[ -f {_SCRIPT_OF_APPS} ] || for script in {_quoted(directory)}/*.sh; do "
             'if [ -f "$script" ]; then . "$script"; fi; done; unset script'
@@ -97,8 +98,10 @@ def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
     return ("/bin/sh", "-c", "; ".join([*lines, 'exec "$@"']), "sh", *command)
 
 
-def app_runscript(app: str) -> str:
-    return f"/scif/apps/{app}/scif/runscript"
+def script_of(action: Action) -> str:
+    """What `run` and `test` execute where the image has it."""
+    name = "test" if action.name == "test" else "runscript"
+    return f"{APPS}/{action.app}/scif/{name}" if action.app else f"{SCRIPTS}/{name}"
 
 
 def _is_shell_name(name: str) -> bool:
@@ -128,10 +131,8 @@ def _command(action: Action, facts: ImageFacts) -> tuple[str, ...]:
         if action.words:
             script = 'if [ -x /bin/bash ]; then exec /bin/bash --norc "$@"; fi; exec /bin/sh "$@"'
         return ("/bin/sh", "-c", script, "sh", *action.words)
-    if action.app:
-        return (app_runscript(action.app), *action.words)
-    if facts.has_runscript:
-        return (RUNSCRIPT, *action.words)
+    if action.app or facts.has_script or action.name == "test":
+        return (script_of(action), *action.words)
     return facts.command or ("/bin/sh",)
 
 

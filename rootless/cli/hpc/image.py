@@ -5,11 +5,10 @@ from __future__ import annotations
 from rootless.errors import NotFoundError
 from rootless.hpc.image_scripts import (
     ENVIRONMENT,
-    RUNSCRIPT,
     Action,
     ImageFacts,
-    app_runscript,
     arguments_of,
+    script_of,
     variables_of,
 )
 from rootless.spec.options import ContainerOptions
@@ -20,17 +19,18 @@ if TYPE_CHECKING:
 
 
 def with_command(options: ContainerOptions, lower: Lower, action: Action) -> ContainerOptions:
-    """The options with the command for what was asked for."""
+    """The options with the command for what was asked for. Raises NotFoundError if the image has no such script."""
     from rootless.rootfs.image.paths import has_paths
 
-    runscript = app_runscript(action.app) if action.app else RUNSCRIPT
-    has_environment, has_runscript = has_paths(lower.tree, (ENVIRONMENT, runscript))
-    if action.app and action.name == "run" and not has_runscript:
-        raise NotFoundError(f"the image has no run script for the app {action.app!r}")
+    has_environment, has_script = has_paths(lower.tree, (ENVIRONMENT, script_of(action)))
+    if not has_script and (action.name == "test" or (action.app and action.name == "run")):
+        kind = "run script" if action.name == "run" else "test"
+        of_app = f" for the app {action.app!r}" if action.app else ""
+        raise NotFoundError(f"the image has no {kind}{of_app}")
     entrypoint = tuple(map(str, lower.config.get("Entrypoint") or ()))
     command = action.words or tuple(map(str, lower.config.get("Cmd") or ()))
     variables = dict(str(each).partition("=")[::2] for each in lower.config.get("Env") or ())
-    facts = ImageFacts(has_environment, has_runscript, (*entrypoint, *command), variables)
+    facts = ImageFacts(has_environment, has_script, (*entrypoint, *command), variables)
     return with_action(options, action, facts)
 
 

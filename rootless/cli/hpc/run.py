@@ -38,6 +38,11 @@ def shell(parsed: Parsed, settings: Settings) -> int:
     return _become(parsed, settings, "shell")
 
 
+def test(parsed: Parsed, settings: Settings) -> int:
+    """Execute the test of the image."""
+    return _become(parsed, settings, "test")
+
+
 def _become(parsed: Parsed, settings: Settings, action: str) -> int:
     """Replace this process by the container's; returns the status where that cannot be."""
     # What prints an error, which cannot be imported once the root has been entered.
@@ -183,4 +188,15 @@ SHELL = Command(
     interspersed=False,
     operand="image",
     description=f"Run a shell in an image.\n\n{_DESCRIPTION}",
+)
+TEST = Command(
+    "test",
+    "Run the test of an image",
+    "IMAGE [ARG...]",
+    rows.RUN_OPTIONS,
+    test,
+    least=1,
+    interspersed=False,
+    operand="image",
+    description=f"Run the test that an image or one of its apps has.\n\n{_DESCRIPTION}",
 )

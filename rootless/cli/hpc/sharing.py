@@ -60,9 +60,9 @@ def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) 
     ]
     options = options._replace(remove=True, interactive=False, mounts=(*options.mounts, *binds))
     if action.name == "run" and not is_file:
-        facts = ImageFacts(has_environment=False, has_runscript=False)
+        facts = ImageFacts(has_environment=False, has_script=False)
         return with_action(options, action, facts)._replace(entrypoint=None, command=action.words)
-    return with_action(options, action, ImageFacts(has_environment=True, has_runscript=is_file))
+    return with_action(options, action, ImageFacts(has_environment=True, has_script=is_file))
 
 
 def write_recipe(

@@ -24,10 +24,6 @@ COMMANDS: dict[str, Missing] = {
     "capability": _PRIVILEGES,
     "checkpoint": Missing("containers cannot be checkpointed"),
     "config": Missing("nothing is setuid", "see docs/configuration.md for defaults of a site"),
-    "inspect": Missing(
-        "the labels of a file are in it",
-        "use 'rootless hpc exec FILE cat /.singularity.d/labels.json'",
-    ),
     "instance": _INSTANCES,
     "key": _SIGNATURES,
     "keyserver": _SIGNATURES,
@@ -37,16 +33,9 @@ COMMANDS: dict[str, Missing] = {
     "push": Missing("SIF files are not pushed", "use 'rootless push' for images"),
     "registry": Missing("registries are those of docker", "use 'rootless login'"),
     "remote": Missing("registries are those of docker", "use 'rootless login'"),
-    "run-help": Missing(
-        "the help of an image is a file in it",
-        "use 'rootless hpc exec FILE cat /.singularity.d/runscript.help'",
-    ),
     "search": Missing("libraries are not searched", "use 'rootless search-tags REPOSITORY'"),
     "sif": Missing("parts of SIF files are not shown", "use unsquashfs -o OFFSET"),
     "sign": _SIGNATURES,
-    "test": Missing(
-        "tests of an image are not executed", "use 'rootless hpc exec FILE /.singularity.d/test'"
-    ),
     "verify": _SIGNATURES,
     "version": Missing("the version is that of the program", "use 'rootless version'"),
 }

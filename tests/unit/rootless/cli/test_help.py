@@ -66,6 +66,7 @@ COMMANDS = [
     "hpc run",
     "hpc shell",
     "hpc pull",
+    "hpc inspect",
     "network connect",
     "history",
     "inspect",
