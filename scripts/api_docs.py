@@ -124,15 +124,18 @@ def members(node: ast.ClassDef) -> Iterator[str]:
     if rows:
         yield from ("", "| field | |", "|---|---|")
     for _, text, doc in rows:
-        yield f"| `{text}` | {' '.join(doc.split())} |".replace("\\", "\\\\").replace(
-            " | None", " \\| None"
-        )
+        yield f"| `{cell(text)}` | {cell(doc)} |"
     for each in node.body:
         match each:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if public(name) or (
                 name == "__init__" and documentation(each)
             ):
                 yield from ("", f"### {node.name}.{name}", *function(each))
+
+
+def cell(text: str) -> str:
+    """Text as a cell of a table."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def function(node: _Function) -> Iterator[str]:

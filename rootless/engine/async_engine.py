@@ -1,7 +1,7 @@
 """`Engine` for programs that use trio.
 
-Everything that waits is a task's and can be cancelled. What does not wait for a container is a method of
-`engine`, the `Engine` below; call it in a thread (trio.to_thread) if it may take long.
+Its methods are those that wait, and can be cancelled. The others are methods of its `Engine`, `engine`; call
+one in a thread (trio.to_thread) if it may take long.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ _CHUNK = 65536
 
 
 class AsyncEngine:
-    """One store and what can be done with it, for trio. Several tasks may use it at the same time.
+    """The operations on one store that wait for containers, for trio. Several tasks may use it at the same
+    time.
 
     Args:
-        engine: The engine below; by default that of the caller's environment.
+        engine: By default that of the caller's environment.
     """
 
     def __init__(self, engine: Engine | None = None) -> None:
@@ -67,14 +68,14 @@ class AsyncEngine:
                 await self._in_thread(lambda: self._end(record, remove=options.remove))
 
     async def start_new(self, options: ContainerOptions) -> ContainerRecord:
-        """Create a container and start it in the background; it outlives this process. A cancellation
-        waits until it has been started. Raises RootlessError.
+        """Create a container and start it in the background; it outlives this process. A cancellation takes
+        effect after the start. Raises RootlessError.
         """
         return await self._in_thread(lambda: self.engine.run_detached(options))
 
     async def exec(self, name: str, options: ExecOptions, data: bytes = b"") -> Completed:
-        """Run a command in a running container, with `data` as its standard input, and return its status
-        and its output. A command goes on if the task is cancelled, as one that has lost its client does.
+        """Run a command in a running container, with `data` as its standard input, and return its status and
+        its output. The command continues if the task is cancelled, as one that has lost its client does.
 
         Raises NotFoundError, ConflictError if the container does not run or is paused, LaunchError if the
         command could not be executed.
@@ -92,7 +93,7 @@ class AsyncEngine:
         return Completed(done.returncode, done.stdout, done.stderr)
 
     async def wait(self, name: str) -> int:
-        """The exit status of a container, when it has ended. Raises NotFoundError."""
+        """Wait for the end of a container; returns its exit status. Raises NotFoundError."""
         ending = await self._in_thread(lambda: begin_wait(self.engine.paths, name))
         if ending is not None:
             try:
@@ -111,8 +112,8 @@ class AsyncEngine:
     async def logs(
         self, name: str, request: LogRequest | None = None
     ) -> AsyncIterator[AsyncIterator[tuple[int, bytes]]]:
-        """What a container has written, and, with `follow`, writes until it ends: an iterator over pieces
-        with the number of their stream, 1 or 2, for the length of the block.
+        """The output of a container, with `follow` until it ends: an iterator, valid in the block, over pieces
+        with the number of their stream, 1 or 2.
 
         Raises NotFoundError, and RootlessError if its log driver keeps nothing.
         """
@@ -139,8 +140,8 @@ class AsyncEngine:
         since: int | None = None,
         until: int | None = None,
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        """What happens to containers, images and volumes: an iterator for the length of the block. The
-        arguments are those of `Engine.events`.
+        """The events of containers, images and volumes: an iterator, valid in the block. The arguments are
+        those of `Engine.events`.
         """
         with self.engine.events(filters, since=since, until=until) as stream:
             yield _Events(stream)

@@ -38,15 +38,15 @@ class Boot:
         return install_unit(self.unit(), self._environ)
 
     def containers(self) -> list[ContainerRecord]:
-        """The containers that have been started before and that their restart policy starts again, oldest
-        first, as docker's daemon does at its start: always, unless-stopped and on-failure unless a user
-        has stopped them.
+        """The containers that are started after a boot, oldest first: those that have been started before, with
+        the policy always, or unless-stopped or on-failure unless a user has stopped them. Docker's daemon
+        starts the same.
         """
         reconcile(self._paths.containers)
         return [record for record in self._paths.containers.all() if self._is_started(record)]
 
     def stop_containers(self) -> None:
-        """Stop all that run, at the same time. None of it counts as stopped by a user: the next boot
+        """Stop all running containers, at the same time. They do not count as stopped by a user: the next boot
         starts them again.
         """
         reconcile(self._paths.containers)

@@ -41,8 +41,8 @@ def completed(status: int, pieces: Iterable[tuple[int, bytes]]) -> Completed:
 
 
 def kept(options: ContainerOptions) -> ContainerOptions:
-    """The options of a container whose output is read from its log: one that has a log, and stays until
-    it has been read.
+    """The options of a container whose output is read from its log: it has a log, and is not removed before
+    that.
     """
     from rootless.spec.options import DEFAULT_LOG
 
@@ -75,7 +75,7 @@ def exec_environment() -> dict[str, str]:
 
 @contextmanager
 def reported_error() -> Iterator[int]:
-    """A descriptor for the program to report on, which ends in the block.
+    """A descriptor on which the program, which ends in the block, reports its error.
 
     Raises RootlessError or OSError, at the end of the block: why the command was not executed.
     """

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 class ContainerStore(ImageStore):
-    """The part of `rootless.engine.engine.Engine` about what is stored of containers; its arguments are those of
-    Engine.
+    """The methods of `rootless.engine.engine.Engine` about the records and files of containers; its arguments
+    are those of Engine.
     """
 
     @property
@@ -82,8 +82,8 @@ class ContainerStore(ImageStore):
         rename_in_networks(self.paths, renamed)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
-        """Remove a container, and with `volumes` the volumes that were made for it alone. Raises
-        NotFoundError, InUseError if it runs and `force` is not set.
+        """Remove a container, and with `volumes` its anonymous volumes. Raises NotFoundError, InUseError if it
+        runs and `force` is not set.
         """
         from rootless.containers.remove import remove_container
 
@@ -133,8 +133,8 @@ class ContainerStore(ImageStore):
         everything: bool = False,
         last: int | None = None,
     ) -> list[ContainerRecord]:
-        """Those that pass the filters, newest first; without `everything` only running ones. `last`:
-        at most this many. Raises NotFoundError for the container of before and since.
+        """Containers that pass the filters, newest first; without `everything` only running ones. `last`: at
+        most this many. Raises NotFoundError for the container of before and since.
         """
         from rootless.containers.filters import select
         from rootless.filters import ContainerFilters
@@ -149,7 +149,7 @@ class ContainerStore(ImageStore):
         )
 
     def container_sizes(self, record: ContainerRecord) -> ContainerSizes:
-        """Bytes that a container has written, and with its image."""
+        """The bytes of a container's writable layer, and those with its image."""
         from rootless.rootfs.sizes import container_sizes
 
         return container_sizes(record, self.paths, self._store())
@@ -165,7 +165,8 @@ class ContainerStore(ImageStore):
         pause: bool = True,
         moved: Moved | None = None,
     ) -> LoadedImage:
-        """Make an image of a container, or of its snapshot (`NAME@TAG`). One that runs is paused meanwhile if `pause`.
+        """Make an image of a container, or of its snapshot (`NAME@TAG`). With `pause` a running container is
+        paused meanwhile.
         `moved` is called with the size of each piece of the new layer.
         """
         from rootless.rootfs.commit import commit_container
@@ -216,9 +217,9 @@ class ContainerStore(ImageStore):
     def changes(
         self, name: str, paths: Sequence[str] = (), *, directory: str = "/", since: str = ""
     ) -> ContainerChanges:
-        """What a container, or its snapshot (`NAME@TAG`), changed of its image, or of the directory that it was made of, or
-        of its snapshot `since`, at or below `paths`; none for all of it. Where the container's root is the host's, a
-        relative path begins at `directory`, elsewhere at the root.
+        """The changes of a container, or of its snapshot (`NAME@TAG`), at or below `paths`, or all if there are
+        none: against its image, the directory that it was made of, or its snapshot `since`. A relative path
+        begins at the root, or at `directory` where the container's root is the host's.
 
         Raises NotFoundError, and UsageError if the one state was not made from the other.
         """
@@ -233,7 +234,7 @@ class ContainerStore(ImageStore):
         return ContainerChanges(record, self.paths, self._store(), wanted, span)
 
     def applying(self, name: str) -> Applying:
-        """What applies the changes of a container to the host's files that it was made of. Raises
+        """An object that applies the changes of a container to the host's files that it was made of. Raises
         NotFoundError, and UsageError for a container that was not made of files of the host.
         """
         from rootless.applying.apply import Applying
@@ -241,8 +242,8 @@ class ContainerStore(ImageStore):
         return Applying(self._container(name), self.paths, self._store())
 
     def snapshot(self, name: str, tag: str = "") -> Snapshot:
-        """Freeze the files of a container as they are, also while it runs; they are the snapshot `tag` from then on, by
-        default the next free number. The caller must have one thread.
+        """Freeze the files of a container, also while it runs, as the snapshot `tag`, by default the next free
+        number. The caller must have one thread.
 
         Raises NotFoundError, UsageError if the tag is none, ExistsError if it is taken, and RootlessError if the
         container's writable layer cannot be frozen.
@@ -253,7 +254,7 @@ class ContainerStore(ImageStore):
         return take_snapshot(record, self.paths, self._store(), tag, _open_volumes)
 
     def snapshots(self, name: str) -> list[Snapshot]:
-        """The snapshots of a container, the oldest first. Raises NotFoundError."""
+        """The snapshots of a container, oldest first. Raises NotFoundError."""
         from rootless.engine.snapshots import list_snapshots
 
         return list_snapshots(self._container(name, anywhere=True), self.paths)
@@ -267,8 +268,9 @@ class ContainerStore(ImageStore):
         remove_snapshots(self._container(name), self.paths, tags)
 
     def branch(self, name: str, new_name: str, tag: str = "") -> ContainerRecord:
-        """Make a container like another one, with the files of its snapshot `tag`, by default of a snapshot that is
-        taken now; nothing is copied. It has the status created. The caller must have one thread.
+        """Make a container with the options of another one and the files of its snapshot `tag`, by default of a
+        new snapshot. No file is copied. The new container has the status created. The caller must have one
+        thread.
 
         Raises NotFoundError, ExistsError if the new name is taken, and as `snapshot`.
         """
@@ -338,8 +340,8 @@ class ContainerStore(ImageStore):
         return read_report(record, Path(self.paths.containers.directory(record.id)))
 
     def trace(self, name: str, paths: Sequence[str] = (), *, directory: str = "/") -> Trace:
-        """What a container that is traced has read, listed and looked for, up to now if it runs: at and below
-        `paths`, none for all. Those of a container over the host's files may be relative to `directory`.
+        """The files that a traced container has read, listed and looked for, up to now if it runs: at and below
+        `paths`, or all. For a container over the host's files paths may be relative to `directory`.
 
         Raises NotFoundError, UsageError if it is not traced.
         """
@@ -351,7 +353,7 @@ class ContainerStore(ImageStore):
     def trace_document(
         self, name: str, paths: Sequence[str] = (), *, directory: str = "/"
     ) -> dict[str, Any]:
-        """As `trace`, by the schema trace.schema.json of the documentation."""
+        """As `trace`, as a document of the schema trace.schema.json."""
         from pathlib import Path
 
         from rootless.changes.parts import paths_in
@@ -392,8 +394,9 @@ class ContainerStore(ImageStore):
         report(self.paths.containers.runtime, record, action, attributes or {})
 
     def with_podman_fields(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A document of `inspect` with what podman's has besides; that of a container only has more. Raises
-        NotFoundError if the container has been removed meanwhile."""
+        """A document of `inspect` with podman's further fields, which only that of a container has. Raises
+        NotFoundError if the container has been removed meanwhile.
+        """
         if "HostConfig" not in document:
             return document
         from pathlib import Path

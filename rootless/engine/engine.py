@@ -1,12 +1,12 @@
 """The public Python API: an `Engine` over one store, with what the commands do as methods.
 
-from rootless import ContainerOptions, Engine
-options = ContainerOptions(image="debian:12", command=("true",), remove=True)
-status = Engine().run(options).status
+    from rootless import ContainerOptions, Engine
+    options = ContainerOptions(image="debian:12", command=("true",), remove=True)
+    status = Engine().run(options).status
 
-Arguments are values: sizes are bytes, platforms are `Platform`s, formats and policies are
-enumerations. What a flag's text means is decided in `rootless.cli.flags`. Every method raises
-RootlessError (`rootless.errors`) for what is expected to go wrong, and OSError for what is not.
+Arguments are values: sizes are bytes, platforms are `Platform`s, formats and policies are enumerations.
+`rootless.cli.flags` parses the text of flags. Every method raises RootlessError (`rootless.errors`) for
+expected failures, and OSError for others.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 class Engine(ContainerStore):
-    """One store and what can be done with it. Holds nothing open; several may use one store.
+    """The operations on one store. It keeps nothing open; several engines may use one store.
 
     Args:
         root: The store; by default $ROOTLESS_ROOT, else below $XDG_DATA_HOME.
@@ -105,8 +105,9 @@ class Engine(ContainerStore):
         """Become the container's command: the calling process is replaced by it, with its PID, descriptors,
         session and ignored signals. Its container is removed at its end.
 
-        That cannot be with a PID namespace, a terminal of the container's own, a volume, or several threads:
-        then this is `run`, and returns the status. `adapt` changes the options when the image is known.
+        This is not possible with a PID namespace, a terminal of the container's own, a volume, or several
+        threads: then it does what `run` does, and returns the status. `adapt` changes the options when the
+        image is known.
 
         Raises RootlessError if the container could not be started; after that no module can be imported.
         """
@@ -125,7 +126,7 @@ class Engine(ContainerStore):
         progress: ShowProgress | None = None,
         created: Callable[[ContainerRecord], None] | None = None,
     ) -> ContainerRecord:
-        """Create a container and start it; it outlives the caller. `created` is called in between.
+        """Create a container and start it; it outlives the caller. `created` is called before the start.
 
         Raises RootlessError. A container whose command cannot be executed stays, with status created.
         """
@@ -142,7 +143,7 @@ class Engine(ContainerStore):
     def begin_stop(
         self, name: str, *, signal: int | None = None, timeout: int | None = None
     ) -> Callable[[], None]:
-        """Begin to stop a container; call what is returned to wait for its end.
+        """Begin to stop a container; returns a function that waits for its end.
 
         Args:
             signal: By default the container's stop signal.
@@ -169,8 +170,8 @@ class Engine(ContainerStore):
     def begin_restart(
         self, name: str, *, signal: int | None = None, timeout: int | None = None
     ) -> Callable[[], None]:
-        """Begin to stop a container and to start it again; call what is returned to wait for it. The
-        arguments are those of `begin_stop`.
+        """Begin to stop a container and to start it again; returns a function that waits until it is started.
+        The arguments are those of `begin_stop`.
         """
         from rootless.engine.lifecycle import verbs
 
@@ -208,15 +209,15 @@ class Engine(ContainerStore):
         verbs.kill(self.paths, self._container(name), signal)
 
     def wait(self, name: str) -> int:
-        """The exit status of a container, when it has ended. Raises NotFoundError."""
+        """Wait for the end of a container; returns its exit status. Raises NotFoundError."""
         from rootless.engine.lifecycle import verbs
 
         return verbs.wait(self.paths, self._container(name))
 
     def wait_for(self, name: str, conditions: Conditions, *, interval: float = 0.25) -> int:
-        """Wait until a container has a status or a health: its exit status if it has ended, else -1. `interval`:
-        seconds between two looks. Raises NotFoundError, and ConflictError if it has ended and only healths are waited
-        for.
+        """Wait until a container has a status or a health; returns its exit status if it has ended, else -1.
+        `interval`: seconds between checks. Raises NotFoundError, and ConflictError if it has ended and
+        `conditions` has only healths.
         """
         from rootless.engine.lifecycle.conditions import wait_for
 
@@ -246,9 +247,9 @@ class Engine(ContainerStore):
     def update(
         self, name: str, limits: ResourceLimits, restart: RestartPolicy | None = None
     ) -> None:
-        """Set the limits that are not zero, and the restart policy unless it is None, of a container
-        that runs or does not. Raises NotFoundError, UsageError, and HostSupportError for a limit that
-        cannot be enforced; then nothing has changed.
+        """Set the limits that are not zero, and the restart policy unless it is None, also of a running
+        container. Raises NotFoundError, UsageError, and HostSupportError for a limit that cannot be enforced;
+        then nothing has changed.
         """
         from rootless.engine.lifecycle.update import update
 
@@ -284,17 +285,16 @@ class Engine(ContainerStore):
         keep: bool = False,
         trace: bool = False,
     ) -> TrySession:
-        """A layer over the host's files for the length of a `with` block: the commands that the session runs
-        change it and not the files. It is dropped at the end, with what was not applied, unless `keep` is
-        set.
+        """A layer over the host's files for a `with` block. Commands of the session change the layer, not the
+        files. It is dropped at the end, with the changes that were not applied, unless `keep` is set.
 
         Args:
             on: Directories that are copy on write, while the rest is read-only; none for all.
-            through: What is the host's itself, without a copy.
-            hide: What appears empty, besides the paths in the lists of the user and of the site.
+            through: Files and directories that are changed on the host itself.
+            hide: Paths that appear empty, besides those in the lists of the user and of the site.
             network: By default the host's.
             name: The name of the container.
-            trace: Note what the commands read, list and look for.
+            trace: Record which files the commands read, list and look for.
 
         Raises RootlessError if it cannot be started.
         """
@@ -313,8 +313,9 @@ class Engine(ContainerStore):
         )
 
     def slim(self, request: SlimRequest) -> SlimImage:
-        """Make an image of what commands use of another one: run them traced, and again in the new image, where they have
-        to end with the same status. Nothing is left if they do not. The calling process must have one thread.
+        """Make an image of the files of another one that commands use. They run traced, and again in the new
+        image, where they must end with the same status; else nothing is kept. The calling process must have one
+        thread.
 
         Raises NotFoundError, UsageError, and RootlessError if a command ends otherwise in the new image.
         """
@@ -361,8 +362,8 @@ class Engine(ContainerStore):
     def container_usage(
         self, names: Sequence[str] = (), *, everything: bool = False
     ) -> list[SampledContainer]:
-        """What containers use now: those named, else all that run, or all with `everything`, newest
-        first. Raises NotFoundError.
+        """The current resource usage of containers: of `names`, else of those that run, or of all with
+        `everything`, newest first. Raises NotFoundError.
         """
         from rootless.containers.processes.usage import SampledContainer, sample
 
@@ -426,8 +427,8 @@ class Engine(ContainerStore):
     def logs(
         self, name: str, request: LogRequest | None = None, *, cancelled: int | None = None
     ) -> Generator[tuple[int, bytes], None, None]:
-        """What a container has written: pieces with the number of their stream, 1 or 2. A log that is
-        followed is followed until the container ends, or the descriptor `cancelled` can be read.
+        """The output of a container: pieces with the number of their stream, 1 or 2. `request` may follow it
+        until the container ends or the descriptor `cancelled` becomes readable.
 
         Raises NotFoundError, ConflictError while it is being removed, and RootlessError if its log driver
         keeps nothing.
@@ -450,7 +451,7 @@ class Engine(ContainerStore):
 
     @property
     def boot(self) -> Boot:
-        """What is done after a boot and before a shutdown."""
+        """The operations after a boot and before a shutdown."""
         from rootless.engine.boot import Boot
 
         return Boot(self.paths, self._environ)
@@ -462,12 +463,12 @@ class Engine(ContainerStore):
         since: int | None = None,
         until: int | None = None,
     ) -> EventStream:
-        """What happens to containers, images and volumes: iterate over it, and close it.
+        """The events of containers, images and volumes: a stream to iterate over and to close.
 
         Args:
-            since: Nanoseconds since the epoch: the events from then on. None: none of the past, but all
-                of it if `until` is given.
-            until: Nanoseconds since the epoch: the end. None: it goes on for ever.
+            since: Nanoseconds since the epoch: the first event. None: now, or the oldest event if `until` is
+                given.
+            until: Nanoseconds since the epoch: the end. None: no end.
         """
         from rootless.events.filters import EventFilters
         from rootless.events.log import EventLog
@@ -476,7 +477,7 @@ class Engine(ContainerStore):
         return EventStream(EventLog(self.paths.runtime), filters or EventFilters(), since, until)
 
     def examine(self) -> list[HostFinding]:
-        """What containers need of this machine, each tested by trying it."""
+        """Test each feature of this machine that containers need, by trying it."""
         from rootless.engine.doctor.checks import examine
 
         return examine(self._environ, self.paths)
@@ -517,7 +518,7 @@ class Engine(ContainerStore):
         )
 
     def build_cache_usage(self) -> list[CacheUsage]:
-        """Every step of the build cache with its size, the one that was used last first."""
+        """Every step of the build cache with its size, the most recently used first."""
         from rootless.images.gc.build_cache import build_cache_usage
 
         return build_cache_usage(self._store())
@@ -525,8 +526,8 @@ class Engine(ContainerStore):
     def prune_build_cache(
         self, *, everything: bool = False, filters: PruneFilters | None = None, keep: int = 0
     ) -> PrunedCache:
-        """Remove steps of the build cache whose layers no image has, or all with `everything`, except
-        `keep` bytes of those that were used last.
+        """Remove steps of the build cache whose layers no image has, or all with `everything`, except `keep`
+        bytes of the most recently used ones.
         """
         from rootless.images.gc.build_cache import prune_build_cache
 
@@ -535,14 +536,15 @@ class Engine(ContainerStore):
         )
 
     def disk_usage(self) -> DiskUsage:
-        """Sizes of images, containers and volumes, and what of them pruning would free."""
+        """Sizes of images, containers and volumes, and how much pruning would free."""
         from rootless.engine.upkeep import disk_usage
 
         return disk_usage(self._store(), self.paths, self.containers())
 
     def check(self, *, repair: bool = False, force: bool = False) -> list[Finding]:
-        """Check the store. `repair` makes damaged layers again and removes what is not in use; `force`
-        with it removes images that cannot be repaired."""
+        """Check the store. `repair` makes damaged layers again and removes unused objects; with `force` also
+        images that cannot be repaired.
+        """
         from rootless.engine.upkeep import check
 
         return check(

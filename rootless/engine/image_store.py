@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 
 class ImageStore:
-    """The part of `rootless.engine.engine.Engine` that is about images and registries; its arguments are
-    described there.
+    """The methods of `rootless.engine.engine.Engine` about images and registries; its arguments are those of
+    Engine.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class ImageStore:
         return list_images(self._store(), name, filters)
 
     def build(self, request: BuildRequest, *, progress: BuildProgress | None = None) -> BuiltImage:
-        """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, which says
-        where in the Dockerfile.
+        """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, with the
+        position in the Dockerfile.
         """
         from rootless.build.build import build
         from rootless.engine.build_host import build_host
@@ -229,7 +229,7 @@ class ImageStore:
         return inspect(store, resolve(store, name, platform))
 
     def compare_images(self, old: str, new: str) -> list[tuple[str, bytes]]:
-        """The changes that make one image's files of the other's: A, C or D, and the path."""
+        """The changes from one image's files to the other's: A, C or D, and the path."""
         from rootless.rootfs.read import compare_images
         from rootless.store.image import resolve
 
@@ -237,7 +237,7 @@ class ImageStore:
         return compare_images(store, resolve(store, old), resolve(store, new))
 
     def verify_image(self, name: str) -> list[Finding]:
-        """Hash everything that an image consists of; returns what is damaged or missing."""
+        """Hash all objects of an image; returns those that are damaged or missing."""
         from rootless.images.gc.check import verify
         from rootless.store.image import resolve
 
@@ -245,8 +245,8 @@ class ImageStore:
         return verify(store, resolve(store, name))
 
     def unpack_image(self, name: str) -> str:
-        """Unpack an image's files to a directory, which containers of the overlay driver use in place of a union
-        from their next start. Returns the directory; one that is there stays. Raises RootlessError.
+        """Unpack an image's files to a directory, which containers of the overlay driver use in place of a
+        union from their next start. Returns the directory, which may exist already. Raises RootlessError.
         """
         from rootless.rootfs.image.unpack import unpack_image
         from rootless.store.image import resolve
@@ -266,11 +266,11 @@ class ImageStore:
         progress: ShowProgress | None = None,
         moved: Moved | None = None,
     ) -> None:
-        """Write an image, which is pulled if it is not here, to one file: squashfs, or with `sif` a SIF file.
+        """Write an image to one file, squashfs or with `sif` SIF; pulls it if it is not in the store.
 
         Args:
             compression: gzip, zstd, lz4 or xz.
-            replace: Replace a file that is there; without it that is an ExistsError.
+            replace: Replace an existing file; without it that is an ExistsError.
             moved: Called with the size of each piece.
 
         Raises RootlessError; then nothing is written.
@@ -307,8 +307,8 @@ class ImageStore:
         return ImageFiles(lower_of_image(store, resolve(store, name), name))
 
     def mount_image(self, name: str) -> Path:
-        """Mount an image's files, read-only, on a directory that the whole machine sees and only
-        this account may enter. One that is mounted already stays so. Raises RootlessError.
+        """Mount an image's files, read-only, on a directory that the whole machine sees and only this account
+        may enter. An image that is mounted stays mounted. Raises RootlessError.
         """
         from rootless.rootfs.image.mounts import mount_image
         from rootless.store.image import resolve

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ManifestListStore:
-    """Those of one engine (`rootless.engine.engine.Engine.manifest_lists`)."""
+    """The lists of one engine (`rootless.engine.engine.Engine.manifest_lists`)."""
 
     def __init__(self, store: Store, env: ClientEnv) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class ManifestListStore:
         amend: bool = False,
         options: RemoteOptions | None = None,
     ) -> ManifestList:
-        """Make a list of images that are at registries; `amend` adds to one that exists."""
+        """Make a list of images that are at registries; `amend` adds to an existing one."""
         from rootless.images.manifest_lists import create
 
         return create(self._store, name, images, self._env, amend=amend, options=options)
@@ -49,9 +49,7 @@ class ManifestListStore:
         options: RemoteOptions | None = None,
         pushed: Callable[[Reference], None] | None = None,
     ) -> str:
-        """Send a list, and what it names, to its registry; returns its digest. `pushed` is called
-        with each image once it is there.
-        """
+        """Push a list and its images to its registry; returns its digest. `pushed` is called after each image."""
         from rootless.images.manifest_lists import push_list
 
         return push_list(self._store, name, self._env, purge=purge, options=options, pushed=pushed)
@@ -64,7 +62,7 @@ class ManifestListStore:
         verbose: bool = False,
         options: RemoteOptions | None = None,
     ) -> Json | list[Json]:
-        """A list, or a manifest at a registry, or, `within` a list, one that it names."""
+        """A list, a manifest at a registry, or a manifest that the list `within` names."""
         from rootless.images.manifest_lists import inspect
 
         return inspect(self._store, name, self._env, options, within=within, verbose=verbose)

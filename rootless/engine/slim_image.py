@@ -31,7 +31,7 @@ _SHOWN = 2000
 
 
 class SlimRequest(NamedTuple):
-    """What a slim image is made of.
+    """The options of a slim image.
 
     Args:
         image: A name or an id.
@@ -39,7 +39,7 @@ class SlimRequest(NamedTuple):
         tag: Empty for the name of the image with `.slim` after the repository.
         included: Absolute paths that are kept with all below, used or not.
         excluded: Absolute paths that are left out, used or not.
-        compares_output: The commands have to write the same in the new image.
+        compares_output: The output of the commands has to be the same in the new image.
         stop_after: Seconds after which a command that still runs is stopped, as a server has to be; it has to run as long
             in the new image. None: each command ends by itself.
         variables, network: Of the containers that the commands run in.
@@ -57,7 +57,7 @@ class SlimRequest(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """How a command ended, and what it wrote. `stopped`: it would not have ended yet."""
+    """The exit status and the output of a command. `stopped`: it still ran after `stop_after`."""
 
     status: int
     stdout: bytes
@@ -66,7 +66,7 @@ class Trial(NamedTuple):
 
 
 class SlimImage(NamedTuple):
-    """The new image. Sizes are bytes of the uncompressed layers. `trials` are those in the image that it was made of."""
+    """The new image. Sizes are bytes of the uncompressed layers. `trials` are those in the original image."""
 
     id: str
     tag: str

@@ -44,18 +44,18 @@ class TrySession:
         return self._engine.exec_captured(self.name, ExecOptions(command), data)
 
     def changes(self, paths: Sequence[str] = ()) -> list[Change]:
-        """What the commands have changed up to now: at or in `paths`, none for all."""
+        """The changes of the commands up to now, at or in `paths`, or all."""
         found = self._engine.changes(self.name, paths, directory=os.getcwd() if paths else "/")
         return [each for each in found.listed() if not each.is_bare]
 
     def trace(self, paths: Sequence[str] = ()) -> Trace:
-        """What the commands have read, listed and looked for up to now: at or in `paths`, none for all. Raises
-        UsageError if the session is not traced.
+        """The files that the commands have read, listed and looked for up to now, at or in `paths`, or all.
+        Raises UsageError if the session is not traced.
         """
         return self._engine.trace(self.name, paths, directory=os.getcwd() if paths else "/")
 
     def diff(self, paths: Sequence[str] = ()) -> bytes:
-        """The same as a unified diff."""
+        """The changes as a unified diff."""
         found = self._engine.changes(self.name, paths, directory=os.getcwd() if paths else "/")
         with found.diff() as pieces:
             return b"".join(pieces)
@@ -63,7 +63,7 @@ class TrySession:
     def apply(
         self, paths: Sequence[str] = (), *, overrules: bool = False, check: bool = False
     ) -> Applied:
-        """Make the changes at or in `paths` on the host; none for all. See
+        """Make the changes at or in `paths`, or all, on the host. See
         `rootless.applying.apply.Applying.apply`.
         """
         applying = self._engine.applying(self.name)
@@ -71,7 +71,7 @@ class TrySession:
         return applying.apply(wanted, overrules=overrules, check=check)
 
     def undo(self) -> list[Left]:
-        """Take the last apply back. Returns what has changed since, and then nothing is done."""
+        """Undo the last apply. Returns the files that have changed since; if there are any, nothing is undone."""
         return self._engine.applying(self.name).undo()
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NetworkStore:
-    """Those of one engine (`rootless.engine.engine.Engine.networks`)."""
+    """The networks of one engine (`rootless.engine.engine.Engine.networks`)."""
 
     def __init__(self, paths: StoragePaths) -> None:
         self._paths = paths
@@ -26,7 +26,7 @@ class NetworkStore:
         return create_network(self._paths, request)
 
     def matching(self, filters: NetworkFilters) -> list[NetworkRecord]:
-        """Those that pass the filters, by name; docker's bridge, host and none among them."""
+        """The networks that pass the filters, sorted by name, with docker's bridge, host and none."""
         from rootless.engine.networks.commands import list_networks
 
         return list_networks(self._paths, filters)
@@ -44,7 +44,7 @@ class NetworkStore:
         return remove_network(self._paths, name)
 
     def prune(self, filters: NetworkFilters) -> list[NetworkRecord]:
-        """Remove networks that no container is in which runs."""
+        """Remove the networks that no running container is in."""
         from rootless.engine.networks.commands import prune_networks
 
         return prune_networks(self._paths, filters)
@@ -58,7 +58,7 @@ class NetworkStore:
         connect_container(self._paths, name, container, attachment)
 
     def disconnect(self, name: str, container: str, *, force: bool = False) -> None:
-        """Take a container out of a network, also while it runs. Raises NotFoundError, UsageError."""
+        """Disconnect a container from a network, also while it runs. Raises NotFoundError, UsageError."""
         from rootless.engine.networks.connections import disconnect_container
 
         disconnect_container(self._paths, name, container, force=force)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class VolumeStore:
-    """Those of one engine (`rootless.engine.engine.Engine.volumes`)."""
+    """The volumes of one engine (`rootless.engine.engine.Engine.volumes`)."""
 
     def __init__(self, paths: StoragePaths) -> None:
         self._paths = paths
@@ -27,7 +27,7 @@ class VolumeStore:
         labels: Mapping[str, str] | None = None,
         options: Mapping[str, str] | None = None,
     ) -> VolumeRecord:
-        """Make a volume, under a random name where none is given; one that is there is left as it is.
+        """Make a volume, under a random name if none is given; an existing one stays as it is.
         `options` are those of docker's local driver. Raises UsageError.
         """
         from rootless.engine.volumes.commands import create_volume
@@ -35,7 +35,7 @@ class VolumeStore:
         return create_volume(self._paths, name, labels or {}, options or {})
 
     def matching(self, filters: VolumeFilters | None = None) -> list[VolumeRecord]:
-        """Those that pass the filters, by name."""
+        """The volumes that pass the filters, sorted by name."""
         from rootless.engine.volumes.commands import list_volumes
         from rootless.filters import VolumeFilters
 
