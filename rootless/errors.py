@@ -1,7 +1,7 @@
 """The exception tree. Exceptions carry facts; only the command line formats and prints them.
 
     RootlessError                 exit status 125
-      UsageError                  what was asked for makes no sense
+      UsageError                  invalid or contradictory arguments
         MissingFileError          exit status 127
         DockerfileError           exit status 1; rootless.dockerfile.errors
       NotFoundError               an object that does not exist
@@ -108,7 +108,7 @@ class NotATerminalError(UsageError):
 
 
 def failure_of(error: OSError) -> str:
-    """What a failure of a system call is called in a message: its file, if it has a name, and the system's words."""
+    """A failed system call as a message: the file, if it has a name, and the system's text."""
     name = error.filename  # a number, if it is of a descriptor
     if isinstance(name, bytes):
         name = name.decode(errors="surrogateescape")

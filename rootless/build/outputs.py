@@ -30,7 +30,7 @@ class OutputKind(Enum):
     """The types of --output."""
 
     IMAGE = "image"
-    """Into the store; with `push` to its registry too."""
+    """In the store; with `push` also at its registry."""
     LOCAL = "local"
     TAR = "tar"
     DOCKER = "docker"
@@ -49,7 +49,7 @@ class Output(NamedTuple):
     is_directory: bool = False
     rewrites_times: bool = False
     splits_platforms: bool | None = None
-    """Files go into a directory for each platform; None: if there are several."""
+    """One directory for each platform; None: only if there are several."""
 
 
 class PlatformTree(NamedTuple):
@@ -58,9 +58,9 @@ class PlatformTree(NamedTuple):
     platform: Platform
     tree: Snapshot
     provenance: bytes | None = None
-    """A statement about the files, to be put beside them."""
+    """A statement about the files, written beside them."""
     time_ns: int = 0
-    """When that was made."""
+    """The time of the statement."""
 
     @property
     def directory(self) -> str:
@@ -206,8 +206,9 @@ def _write_pieces(pieces: Iterable[bytes], descriptor: int) -> None:
 
 
 def copy_to_host(source: Source, path: bytes, directory: Path) -> None:
-    """Write what is below a directory of a source into one of the host, as files of this account. What is
-    there stays, unless it has the name of a file. Devices and pipes are left out. Raises OSError."""
+    """Write the files below a directory of a source to one of the host, as files of this account. Existing
+    files stay, unless they have the name of a new one. Devices and pipes are left out. Raises OSError.
+    """
     os.makedirs(directory, exist_ok=True)
     top = os.fsencode(directory)
     skip = len(path) + 1 if path else 0

@@ -44,7 +44,7 @@ class SecretSource(NamedTuple):
 
 
 class BuildSubject(Enum):
-    """What is shown of a Dockerfile instead of building it."""
+    """What `build --call` prints about a Dockerfile."""
 
     TARGETS = "targets"
     """Its stages."""
@@ -53,25 +53,28 @@ class BuildSubject(Enum):
 
 
 class BuildHost(NamedTuple):
-    """What a build has of the engine. `find_image` gives an image by its name, for a platform, and
-    pulls it anew if the third argument is true. `runtime` is the engine's directory in memory."""
+    """The engine's functions for a build. `find_image` finds an image by its name for a platform, and pulls it
+    again if the third argument is true. `runtime` is the runtime directory.
+    """
 
     store: Store
     find_image: FindImage
     environ: Mapping[str, str]
     runtime: str
     forget: Callable[[str], None]
-    """Removes an entry of the index of names by its digest, with what only that needs."""
+    """Removes an entry of the index of names by its digest, with the objects that only this entry needs."""
     create: Callable[[ContainerOptions, str], str]
-    """Makes a container and does not start it; its name. Its shell records in a directory if that is not empty."""
+    """Creates a container and returns its name. Its shell records in the directory of the second argument,
+    unless that is empty.
+    """
     changes: Callable[[str], AbstractContextManager[Iterable[bytes]]]
-    """Gives what was changed in a container, as the archive of a layer. Raises NotFoundError."""
+    """The changes of a container, as the archive of a layer. Raises NotFoundError."""
     uppers: str = ""
     """A directory for the writable layers of steps; empty where they are in the store."""
 
 
 class BuildRequest(NamedTuple):
-    """What to build. Paths are of the host."""
+    """The options of a build. Paths are of the host."""
 
     context: ContextRequest
     tags: tuple[str, ...] = ()
@@ -79,7 +82,7 @@ class BuildRequest(NamedTuple):
     target: str = ""
     labels: Mapping[str, str] = {}
     platforms: tuple[Platform, ...] = ()
-    """To build for, each once; none: that of this machine."""
+    """The target platforms; none: that of this machine."""
     no_cache: bool = False
     pull: bool = False
     network: str = "default"
@@ -89,7 +92,7 @@ class BuildRequest(NamedTuple):
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
     chown: ChownMode | None = None
-    """What chown(2) does in RUN, as in SecurityOptions."""
+    """The effect of chown(2) in RUN, as in SecurityOptions."""
     allows_insecure: bool = False
     allows_host_network: bool = False
     """For RUN --network=host in a build without a network."""
@@ -100,28 +103,28 @@ class BuildRequest(NamedTuple):
     """Named contexts: a directory, docker-image://NAME, oci-layout://DIRECTORY[:TAG], or a URL."""
     outputs: tuple[Output, ...] = (Output(),)
     uncached_stages: tuple[str, ...] = ()
-    """Names of stages whose steps are all done again."""
+    """Names of stages that are built without the cache."""
     annotations: Mapping[str, str] = {}
     """Of the manifest."""
     cache_from: tuple[CacheImport, ...] = ()
-    """Where steps of other builds are looked for."""
+    """Caches of other builds to read."""
     cache_to: tuple[CacheExport, ...] = ()
-    """Where the steps of this build are written to."""
+    """Where the cache of this build is written."""
     by_reads: bool = False
-    """Find a RUN whose parent is another by what it read of that."""
+    """Find a RUN whose parent has changed by the files that it read."""
     jobs: int = 1
-    """How many stages are built at the same time at most."""
+    """Maximum number of stages that are built at the same time."""
     explains: bool = False
     """Show for each step that is executed why it was not found in the cache."""
     keeps_failed: bool = False
     """Leave a container with the files of a RUN that failed."""
     keeps_shell: bool = False
-    """The command of that container is an interactive shell and not that of the RUN."""
+    """The command of that container is an interactive shell in place of the RUN's."""
     provenance: ProvenanceOptions | None = None
-    """What to say about how the image was built, in an attestation; None: nothing."""
+    """The provenance attestation; None: none."""
     resumes: bool = False
-    """Go on from the container that was kept of a step that failed, and execute the command again in it."""
+    """Continue from the kept container of a failed step: execute its command again."""
     accepts: bool = False
-    """Go on from such a container, and write what was typed into it to the Dockerfile."""
+    """Continue from such a container: write what was typed in it to the Dockerfile."""
     squash: bool = False
-    """Make one layer of all those over the base."""
+    """Merge the layers over the base into one."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EventType(Enum):
-    """What an event is about, in docker's words."""
+    """The kind of an event's object, in docker's words."""
 
     CONTAINER = "container"
     IMAGE = "image"
@@ -20,7 +20,7 @@ class EventType(Enum):
 
 
 class Event(NamedTuple):
-    """Something that has happened.
+    """One event.
 
     `action` is docker's word, such as `die`, or a word and its object, such as `exec_create: sh -c true`.
     `actor` is the id of the container or image, or the name of the volume or network.
@@ -47,7 +47,7 @@ def encode(event: Event) -> bytes:
 
 
 def decode(line: bytes) -> Event | None:
-    """The event of a line; None for a damaged line, and for an event of a newer version's."""
+    """The event of a line; None for a damaged line, and for an event of a newer version."""
     try:
         fields = loads(line)
         event = Event(

@@ -109,7 +109,7 @@ class EventStream:
         return max(0.0, (self._until - time.time_ns()) / 1e9)
 
     def read(self) -> list[Event]:
-        """What has been written since the last call, without waiting."""
+        """The events since the last call, without waiting."""
         self._watch.clear()
         self._open_new_files()
         # The newest file first: what a process has written to it comes after all that it wrote to an older one.
@@ -121,7 +121,7 @@ class EventStream:
         return [event for event in found if self._is_wanted(event)]
 
     def wait(self) -> None:
-        """Wait until there may be more, or until the end."""
+        """Wait until there may be more events, or until the end."""
         remaining = self.remaining()
         poll = select.poll()
         poll.register(self._watch.fileno(), select.POLLIN)

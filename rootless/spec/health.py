@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class OnUnhealthy(Enum):
-    """What becomes of a container that is found unhealthy (podman's --health-on-failure)."""
+    """The action on an unhealthy container (podman's --health-on-failure)."""
 
     NONE = "none"
     KILL = "kill"
@@ -30,9 +30,9 @@ class StartupCheck(NamedTuple):
     interval: int = 0
     timeout: int = 0
     retries: int = 0
-    """Failures after which the container is restarted; 0: it never is."""
+    """Failures after which the container is restarted; 0: never."""
     successes: int = 0
-    """Successes one after the other that end the startup; 0 is 1."""
+    """Consecutive successes that end the startup; 0: 1."""
 
 
 EVENTS_LOGGER = "events_logger"
@@ -40,17 +40,17 @@ EVENTS_LOGGER = "events_logger"
 
 
 class HealthLog(NamedTuple):
-    """Which results of health checks are kept; 0 is no limit."""
+    """Limits of the kept results of health checks; 0: no limit."""
 
     results: int = 5
-    """How many."""
+    """Number of results."""
     size: int = 4096
     """Bytes of the output of each."""
 
 
 class HealthCheck(NamedTuple):
-    """How the health of a container is checked. Times are nanoseconds; a field that is zero or empty is the
-    image's, or else docker's default.
+    """The health check of a container. Times are nanoseconds; a zero or empty field: the image's value, or else
+    docker's default.
     """
 
     test: tuple[str, ...] = ()
@@ -60,15 +60,15 @@ class HealthCheck(NamedTuple):
     start_period: int = 0
     """Failures in this time after the start do not count."""
     start_interval: int = 0
-    """Between two checks in the start period."""
+    """Interval of the checks in the start period."""
     retries: int = 0
-    """Failures one after the other that make a container unhealthy."""
+    """Consecutive failures that make a container unhealthy."""
     on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
     startup: StartupCheck | None = None
     log: HealthLog | None = None
     """None: docker's limits."""
     log_destination: str = ""
-    """Where podman has the results written as well: the absolute path of a directory, or EVENTS_LOGGER."""
+    """Where the results are also written (podman): the absolute path of a directory, or EVENTS_LOGGER."""
 
 
 _FIELDS = {
@@ -88,9 +88,7 @@ _SHELL = ("/bin/sh", "-c")
 
 
 def merged(given: HealthCheck | None, image: Mapping[str, Any]) -> HealthCheck:
-    """The health check of a container: what was given, and of the `config` object of its image what was
-    not.
-    """
+    """The health check of a container: the given fields, and the others from the `config` object of its image."""
     document = image.get("Healthcheck") or {}
     inherited = HealthCheck(
         **{name: document[key] for name, key in _FIELDS.items() if document.get(key)}
@@ -103,8 +101,8 @@ def merged(given: HealthCheck | None, image: Mapping[str, Any]) -> HealthCheck:
 
 
 def effective(check: HealthCheck, shell: Sequence[str] | None) -> HealthCheck | None:
-    """The check as it is carried out: `test` is the command, and no field is unset; None if there is
-    nothing to carry out. `shell` is the image's.
+    """The check that is executed: `test` is the command, and every field is set. None if there is no command.
+    `shell` is the image's.
 
     Raises UsageError if there is an action and no command.
     """
@@ -140,7 +138,7 @@ def _effective_startup(
 
 
 def _command(test: Sequence[str], shell: Sequence[str] | None) -> tuple[str, ...]:
-    """Empty if there is nothing to carry out."""
+    """Empty if there is no command."""
     kind, *words = test or ("NONE",)
     if kind == "CMD":
         return tuple(words)
@@ -161,7 +159,9 @@ def as_plain(check: HealthCheck) -> dict[str, Any]:
 
 
 def from_plain(plain: Mapping[str, Any]) -> HealthCheck:
-    """Raises LookupError, TypeError or ValueError for what is none. Earlier versions had no `startup` and no `log`."""
+    """The health check of such a document. Earlier versions had no `startup` and no `log`. Raises LookupError,
+    TypeError or ValueError.
+    """
     startup, log = plain.get("startup"), plain.get("log")
     fields = {
         "test": tuple(plain["test"]),
@@ -173,7 +173,7 @@ def from_plain(plain: Mapping[str, Any]) -> HealthCheck:
 
 
 def document(check: HealthCheck) -> dict[str, object] | None:
-    """`Config.Healthcheck` of `inspect`; None where nothing is set."""
+    """`Config.Healthcheck` of `inspect`; None if no field is set."""
     found: dict[str, object] = {
         key: value for name, key in _FIELDS.items() if (value := getattr(check, name))
     }

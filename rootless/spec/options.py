@@ -1,9 +1,9 @@
 """The options of a container, as values: the argument of `Engine.run`, for the command line and for the Python API.
 Pure.
 
-Nothing here is in a flag's spelling: sizes are bytes, times are what the field says, modes are
-enumerations or booleans, paths of the host are absolute. `rootless.spec.check_options` refuses
-combinations and numbers that make no sense, wherever they came from.
+Values are typed: sizes are bytes, times have the unit that the field says, modes are enumerations or booleans,
+paths of the host are absolute. `rootless.spec.check_options` refuses invalid numbers and combinations, whatever
+their source.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ DEFAULT_CAPABILITIES = frozenset(
 """Docker's fourteen."""
 
 Variables = tuple[tuple[str, str | None], ...]
-"""Environment variables in order; None takes a variable of the image away."""
+"""Environment variables in order; None removes a variable of the image."""
 
 
 class PullPolicy(Enum):
-    """When the image is fetched, by the words of --pull."""
+    """When the image is pulled (--pull)."""
 
     ALWAYS = "always"
     MISSING = "missing"
@@ -79,8 +79,8 @@ NO_STORAGE_LIMITS = StorageLimits()
 
 
 class Overlay(NamedTuple):
-    """A layer over the image: the writable one, kept in the directories `upper` and `work` of the directory `path`,
-    or one that is only read. `path` is absolute.
+    """A layer over the image: the writable one, in the directories `upper` and `work` of the directory `path`,
+    or a read-only one. `path` is absolute.
     """
 
     path: str
@@ -90,9 +90,9 @@ class Overlay(NamedTuple):
 class Bind(NamedTuple):
     """A directory or file of the host.
 
-    Both paths are absolute. `propagation` is a word of mount(8), such as `rprivate`; `flags` are
-    others of its words, such as `noexec`. `create` makes a missing source a directory, as Docker's
-    -v does. `read_only_below`: what is mounted below the source is read-only too, with `read_only`.
+    Both paths are absolute. `propagation` is an option of mount(8), such as `rprivate`; `flags` are others,
+    such as `noexec`. `create`: a missing source is made as a directory, as Docker's -v does. `read_only_below`:
+    with `read_only`, mounts below the source are read-only too.
     """
 
     source: str
@@ -106,18 +106,18 @@ class Bind(NamedTuple):
     inherited: bool = False
     """It is another container's (--volumes-from)."""
     overlay: bool = False
-    """What the container writes is not written to the source, and gone when it ends."""
+    """The container's changes are not written to the source, and are dropped at its end."""
     chown: bool = False
-    """The source is given to the container's user."""
+    """The owner of the source's files is changed to the container's user."""
     idmap: bool = False
-    """The caller's files are the container's user's there, and what that user makes is the caller's:
-    `rootless.engine.preparation.prepare` has the id maps made accordingly."""
+    """The container's user is the caller on the host: `rootless.engine.preparation.prepare` chooses the id maps
+    for that.
+    """
 
 
 class Tmpfs(NamedTuple):
-    """A file system held in memory. `options` as mount(8) takes them, in order; nosuid, nodev, noexec
-    and mode=1777 are the default. `by_mount`: asked for by docker's Mounts (--mount) and not its
-    Tmpfs (--tmpfs), which is where `inspect` shows it.
+    """A file system in memory. `options` are those of mount(8), in order; the default is nosuid, nodev, noexec
+    and mode=1777. `by_mount`: `inspect` shows it in docker's Mounts (--mount) and not in Tmpfs (--tmpfs).
     """
 
     target: str
@@ -126,11 +126,11 @@ class Tmpfs(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """A volume. An empty `name` is one that is made for the container.
+    """A volume. With an empty `name` a new one is made for the container.
 
-    `nocopy`: an empty volume is not filled with what the image has at `target`. `subpath` is a path inside the
-    volume, without `..`. `labels` and `driver_options` are those of a volume that is not there yet. `mode` is
-    what `inspect` shows: the words of -v. `by_mount`: asked for by docker's Mounts (--mount) and not its Binds.
+    `nocopy`: an empty volume is not filled with the image's files at `target`. `subpath` is a path inside the
+    volume, without `..`. `labels` and `driver_options` are for a volume that does not exist yet. `mode` are the
+    options of -v, for `inspect`. `by_mount`: `inspect` shows it in docker's Mounts (--mount) and not in Binds.
     """
 
     name: str
@@ -145,19 +145,19 @@ class Volume(NamedTuple):
     device: str = ""
     """The directory of the host that the volume stands for; empty for one with files of its own."""
     device_flags: tuple[str, ...] = ()
-    """Words of mount(8) that the volume's options ask for where it stands for a directory."""
+    """Options of mount(8) of a volume that stands for a directory."""
     is_tmpfs: bool = False
-    """Its files are in memory, until the last container that has it mounted ends."""
+    """Its files are in memory, until the last container that mounts it ends."""
     is_anonymous: bool = False
-    """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
+    """Made for the container, and removed with it by `rm -v` and `run --rm`."""
     inherited: bool = False
     """It is another container's (--volumes-from)."""
     overlay: bool = False
-    """What the container writes is not written to the volume, and gone when it ends."""
+    """The container's changes are not written to the volume, and are dropped at its end."""
     chown: bool = False
-    """The files are given to the container's user."""
+    """The owner of the files is changed to the container's user."""
     flags: tuple[str, ...] = ()
-    """Words of mount(8), such as `noexec`."""
+    """Options of mount(8), such as `noexec`."""
 
 
 class ImageMount(NamedTuple):
@@ -179,7 +179,7 @@ UserMount = Bind | Tmpfs | Volume | ImageMount
 
 
 class VolumesFrom(NamedTuple):
-    """The binds and volumes of another container, by its name or id. `mode` are the words after its name."""
+    """The binds and volumes of another container, by its name or id. `mode` are the options after its name."""
 
     container: str
     mode: str = ""
@@ -213,7 +213,7 @@ class HostEntry(NamedTuple):
 
 
 class Dns(NamedTuple):
-    """What replaces the lines of the host's resolv.conf(5); `servers` are IP addresses."""
+    """The contents of resolv.conf(5), in place of the host's; `servers` are IP addresses."""
 
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -221,24 +221,24 @@ class Dns(NamedTuple):
 
 
 class NamespaceModes(NamedTuple):
-    """True: a new namespace; False: the host's. The network is a matter of NetworkOptions."""
+    """True: a new namespace; False: the host's. NetworkOptions has the network namespace."""
 
     pid: bool = True
     ipc: bool = True
     shm: bool = True
-    """Whether a container with an IPC namespace of its own has /dev/shm; not with --ipc none."""
+    """Whether a container with an IPC namespace of its own has /dev/shm: False for --ipc none."""
     uts: bool = True
     cgroup: bool = True
     container: str = ""
-    """The name or id of the container whose namespaces are shared that are in `joined`."""
+    """The name or id of the container whose namespaces `joined` are shared."""
     joined: tuple[str, ...] = ()
-    """pid, ipc and uts, as far as they are that container's; the fields of these names are False."""
+    """The shared ones of pid, ipc and uts; the fields of these names are False."""
 
 
 class SecurityOptions(NamedTuple):
     """`capabilities` are names without CAP_, in upper case. `seccomp` is None for the default
     profile, `unconfined`, or the path of a profile. `mask` and `unmask` are absolute paths.
-    `chown`: what chown(2) does with a single id; None for RECORD where that is possible, else PRETEND.
+    `chown`: the effect of chown(2) in an account with one id; None: RECORD where possible, else PRETEND.
     """
 
     capabilities: frozenset[str] = DEFAULT_CAPABILITIES
@@ -260,8 +260,8 @@ class Throttle(NamedTuple):
 
 
 class ResourceLimits(NamedTuple):
-    """What control groups are to enforce; 0 or empty is "no limit". Memory is in bytes, CPU times are
-    in microseconds, `nano_cpus` in billionths of a processor.
+    """Limits that control groups enforce; 0 or empty: no limit. Memory is in bytes, CPU times are in
+    microseconds, `nano_cpus` in billionths of a processor.
     """
 
     memory: int = 0
@@ -294,8 +294,8 @@ class RestartName(Enum):
 
 
 class RestartPolicy(NamedTuple):
-    """When the monitor starts a container again that has ended. `maximum`: how often at most, with
-    on-failure; 0 is no limit.
+    """When the monitor restarts a container that has ended. `maximum`: of restarts, with on-failure; 0: no
+    limit.
     """
 
     name: RestartName = RestartName.NO
@@ -303,7 +303,7 @@ class RestartPolicy(NamedTuple):
 
 
 class LogDriver(Enum):
-    """Where the container's output is kept."""
+    """Where the container's output is stored."""
 
     JSON_FILE = "json-file"
     K8S_FILE = "k8s-file"
@@ -313,11 +313,11 @@ class LogDriver(Enum):
 
 
 class LogOptions(NamedTuple):
-    """How the output is kept. `max_size` is in bytes, 0 for no limit.
+    """How the container's output is stored. `max_size` is in bytes, 0: no limit.
 
-    `labels` and `variables` are names whose values the entries have (`logs --details`), and the patterns
-    are regular expressions for more such names. `tag` is a Go template, which the monitor renders; the
-    entries have it too. `given` are the options as they were typed, for `inspect`.
+    Each entry has the values of the labels and variables named in `labels` and `variables` or matched by the
+    patterns (`logs --details`), and `tag`, a Go template that the monitor renders. `given` are the options as
+    typed, for `inspect`.
     """
 
     driver: LogDriver = LogDriver.JSON_FILE
@@ -343,12 +343,13 @@ DEFAULT_SECURITY = SecurityOptions()
 
 
 class TraceOptions(NamedTuple):
-    """What is noted of the files that a container uses.
+    """The trace of the files that a container uses.
 
     Args:
-        file: Where the trace is written at the end besides the container's directory; absolute, empty for nowhere.
-        every_name: Each name that is used is noted, also one that is in a directory that was listed. Listings are
-            slower then.
+        file: Absolute path of a copy that is written at the end; empty: none besides that in the container's
+        directory.
+        every_name: Record each use of a name, also of one in a directory that was listed. It makes listings
+            slower.
     """
 
     file: str = ""
@@ -356,10 +357,10 @@ class TraceOptions(NamedTuple):
 
 
 class ContainerOptions(NamedTuple):
-    """One container. None means "as the image or the default says".
+    """The options of one container. None: the image's value, or the default.
 
-    Its root file system is that of `image`, a reference or an id, or, with `rootfs`, a directory or
-    an image file of the host.
+    Its root file system is that of `image`, a reference or an id, or `rootfs`, a directory or an image file of
+    the host.
     """
 
     image: str | None = None
@@ -373,34 +374,38 @@ class ContainerOptions(NamedTuple):
     """Honour fsync(2) in the writable layer even if the container is removed at its end."""
     storage: StorageLimits = NO_STORAGE_LIMITS
     overlays: tuple[Overlay, ...] = ()
-    """At most one is writable; of those that are read, the first is on top."""
+    """At most one is writable; of the read-only ones the first is on top."""
     writable_tmpfs: int | None = None
-    """Bytes of memory for the writable layer, which ends with each run; 0: half of the machine's (tmpfs(5))."""
+    """Size in bytes of a writable layer in memory, which is dropped at the end of each run; 0: half of the
+    machine's memory (tmpfs(5)).
+    """
 
     name: str | None = None
     replace: bool = False
-    """Remove the container that has the name first, also if it runs."""
+    """Remove the container that has the name before, also if it runs."""
     remove: bool = False
     """Remove the container when it has ended."""
     remove_image: bool = False
     """Remove the image as well, unless another container uses it. Only with `remove`."""
     cidfile: str | None = None
-    """A file that must not exist and gets the container's id."""
+    """A new file for the container's id. It must not exist."""
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
     trace: TraceOptions | None = None
-    """None: it is not traced."""
+    """None: no trace."""
     prefetch: str = ""
-    """A file that names files to read ahead (`rootless.tracing.reading_list`); absolute, empty for none."""
+    """Absolute path of a list of files to read ahead (`rootless.tracing.reading_list`); empty: none."""
     snapshot_each: str = ""
-    """When snapshots are taken: `exec`, before each command of exec, or a number of seconds; empty: when asked for."""
+    """When snapshots are taken: `exec`, before each command of exec, or the interval in seconds; empty: on
+    request only.
+    """
 
     command: tuple[str, ...] = ()
     entrypoint: str | None = None
-    """An empty one takes the image's away."""
+    """An empty one removes the image's."""
     workdir: str | None = None
     workdir_required: bool = False
-    """A working directory that is not there is an error; otherwise it is made."""
+    """A missing working directory is an error; otherwise it is made."""
     user: str | None = None
     """USER or USER:GROUP, names or numbers, looked up in the container's own files."""
     groups: tuple[str, ...] = ()
@@ -410,12 +415,13 @@ class ContainerOptions(NamedTuple):
     interactive: bool = False
     attach: Streams = ALL_STREAMS
     signals: bool = True
-    """Pass signals that the caller gets on to the container."""
+    """Forward signals of the caller to the container."""
     detach_keys: bytes = b""
-    """The keys that detach a terminal; empty for docker's, ctrl-p ctrl-q."""
+    """The keys that detach a terminal; empty: docker's, ctrl-p ctrl-q."""
     job_control: bool = False
-    """Whether the caller of a container in the foreground stops when its command does, and the command when the caller
-    is stopped. On a terminal this needs `init`."""
+    """In the foreground: whether the caller is stopped with the command, and the command with the caller. On a
+    terminal this needs `init`.
+    """
     log: LogOptions = DEFAULT_LOG
     init: bool = False
     stop_signal: str | None = None
@@ -423,7 +429,7 @@ class ContainerOptions(NamedTuple):
     stop_timeout: int | None = None
     """Seconds."""
     time_limit: int = 0
-    """Seconds after which a run is killed; 0 for no limit."""
+    """Seconds after which a run is killed; 0: no limit."""
     restart: RestartPolicy = NO_RESTART
     health: HealthCheck | None = None
     oom_score_adj: int | None = None
@@ -435,15 +441,16 @@ class ContainerOptions(NamedTuple):
     cdi_devices: tuple[str, ...] = ()
     """Qualified names of CDI devices, vendor.com/class=name."""
     cdi_directories: tuple[str, ...] = ()
-    """Where CDI specifications lie, those of lowest priority first; empty for /etc/cdi and /var/run/cdi."""
+    """Directories of CDI specifications, lowest priority first; empty: /etc/cdi and /var/run/cdi."""
     read_only: bool = False
     writable: tuple[str, ...] = ()
-    """With `read_only`: directories of the root file system that can be written to all the same."""
+    """With `read_only`: directories of the root file system that are writable."""
     hidden: tuple[str, ...] = ()
-    """With a directory as `rootfs`: absolute paths of the host that appear empty in it, by all their names."""
+    """With a directory as `rootfs`: absolute paths of the host that appear empty, by all names of the file."""
     own_etc: bool = False
-    """/etc/hosts and the like are those of the root file system; with a network of its own, all but
-    /etc/resolv.conf."""
+    """/etc/hosts, /etc/hostname and /etc/resolv.conf are those of the root file system; with a network of its
+    own, except /etc/resolv.conf.
+    """
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
 

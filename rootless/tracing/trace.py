@@ -6,7 +6,7 @@ from unionfs.light_types import Enum, NamedTuple
 
 
 class Kind(Enum):
-    """What was done at a path."""
+    """The kind of an access to a path."""
 
     READ = "read"
     """The bytes of a file, or the target of a symbolic link."""
@@ -19,8 +19,9 @@ class Kind(Enum):
 
 
 class Process(NamedTuple):
-    """A process of the container, by its PID there and the last name that was seen of it; the name is empty if none
-    was. The PID is 0 for the kernel and for processes of other PID namespaces."""
+    """A process of the container: its PID there and its last known name, which may be empty. The PID is 0 for
+    the kernel and for processes of other PID namespaces.
+    """
 
     pid: int
     name: str
@@ -32,7 +33,7 @@ class Access(NamedTuple):
     Args:
         path: Absolute in the container, as it was at the first access.
         requests: How often the kernel asked.
-        bytes: What it asked for of a file, with what it read ahead.
+        bytes: The bytes that it read of a file, read-ahead included.
         first_ns, last_ns: Nanoseconds since the epoch.
         processes: Those that asked, in the order of their first request.
     """

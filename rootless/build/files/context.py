@@ -21,11 +21,11 @@ _HEADER = 512
 
 
 class ContextRequest(NamedTuple):
-    """Where a build's files are.
+    """The location of a build's files.
 
-    `directory` is a path of the host; `archive` a descriptor of a tar archive in any compression, and `head` what
-    was read of it already; without either the context is empty. `dockerfile` is the path of a Dockerfile on
-    the host, or, in an archive, in that; `text` is its text where the caller has it.
+    `directory` is a path of the host; `archive` is a descriptor of a tar archive in any compression, and `head`
+    the bytes that were read of it already; without either the context is empty. `dockerfile` is the path of the
+    Dockerfile on the host, or in the archive; `text` is its text, if the caller has it.
     """
 
     directory: str | None = None
@@ -38,7 +38,7 @@ class ContextRequest(NamedTuple):
 
 
 class BuildContext(NamedTuple):
-    """`name` is what the Dockerfile is called in messages. `source` opens the files at the first use."""
+    """`name` is the Dockerfile's name in messages. `source` opens the files at the first use."""
 
     text: str
     name: str
