@@ -1,5 +1,6 @@
-"""What copying up has cost, and which process caused it: a record for each file that was copied
-since the mount."""
+"""Statistics of copy-up: a record for each file that was copied since the mount, with its cost and the process that
+caused it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session drives: the operations of the union as plain synchronous calls, without a trace of FUSE.
+"""The interface between sessions and the union: its operations as plain synchronous calls, independent of FUSE.
 
 Every call takes and returns plain values and raises OSError with the errno for the caller. Calls are made from one thread at
 a time; only `Copy.copy`, `Copy.sync` and `Transfer.run` may run in another thread meanwhile (unionfs/session/copies.py).

@@ -1,4 +1,5 @@
-"""What a new server of a mount has to know of the one that was killed: memory that the monitor keeps.
+"""The journal of a server: the state that a new server of the mount needs if this one is killed, in memory that the
+monitor keeps.
 
 The kernel goes on naming objects by the numbers that the killed server gave. A number is nearly always the
 `st_ino` of its object, which is found again by listing the directories that the kernel knows. So only

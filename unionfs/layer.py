@@ -1,4 +1,4 @@
-"""What the union asks of a layer.
+"""The interface between the union and its layers.
 
 A layer is a tree that does not change while it is mounted (a lower), or that only the union
 changes (the upper). It answers in terms of the container: owner, mode and device number have been

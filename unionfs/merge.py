@@ -1,4 +1,4 @@
-"""How layers make one tree: decisions only, no I/O."""
+"""The rules by which layers are merged into one tree: decisions only, no I/O."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Nodes: what the union knows of an object while the kernel, or a listing, refers to it; and the
-table of node numbers.
+"""Nodes: the union's state of an object as long as the kernel or a listing refers to it; and the table of node
+numbers.
 
 A node outlives its names: a file that is unlinked while the kernel refers to it keeps its
 descriptor until FORGET. A node that nothing refers to lives only in the listing of its

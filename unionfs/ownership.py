@@ -1,4 +1,4 @@
-"""Who owns a file: what is on disk, what the container sees, and the grammar that joins the two.
+"""The owner of a file: on disk, as the container sees it, and the grammar of the attribute that keeps the difference.
 
 `user.containers.override_stat` is containers/storage's: `UID:GID:0MODE[:TYPE]`, mode in octal,
 type one of `file`, `dir`, `symlink`, `pipe`, `socket`, `block-MAJOR-MINOR`, `char-MAJOR-MINOR`

@@ -1,5 +1,4 @@
-"""The union: layers below, the `FileSystem` protocol above. Synchronous, without a trace of
-FUSE."""
+"""The union: merges layers and implements the `FileSystem` protocol. Synchronous, independent of FUSE."""
 
 from __future__ import annotations
 

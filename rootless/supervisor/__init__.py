@@ -1,1 +1,1 @@
-"""The processes beside a container: its monitor, its file servers, and what the client has to do with them."""
+"""The processes of a container: its monitor, its file servers, and the client's side of their protocol."""

@@ -1,4 +1,4 @@
-"""The requests of clients: the monitor receives each, refuses it at the wrong time, carries it out and answers it
+"""The monitor's side of requests: receives each, refuses it in the wrong state, carries it out and answers it
 (docs/monitor-protocol.md).
 """
 

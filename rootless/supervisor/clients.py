@@ -1,4 +1,4 @@
-"""The clients of a monitor: which messages it accepts from each, in which order, and what it has sent."""
+"""The clients of a monitor: the messages that it accepts from each in its state, and those that it has sent."""
 
 from __future__ import annotations
 

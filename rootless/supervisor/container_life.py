@@ -1,5 +1,5 @@
-"""The life of a container in its monitor, over all of its runs: it is created, started, ends, is created again, and ends
-for good. Each of these steps is written into the record and sent to the clients here.
+"""The life of a container in its monitor, over all of its runs: created, started, ended, created again, removed. Each
+step is written to the record and sent to the clients.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the monitor and the file server keep of their starter: nothing."""
+"""Detaches the monitor and the file server from the process that started them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A further process of a container, connected to the caller's standard streams.
+"""Runs a further process in a container, connected to the caller's standard streams.
 
 Without a terminal the process gets pipes, never descriptors of the caller's: a program cannot reach
 the caller's terminal through them. Signals are not passed on, as docker exec does not: what ends this

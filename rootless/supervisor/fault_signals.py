@@ -1,4 +1,4 @@
-"""SIGSEGV, SIGBUS, SIGFPE and SIGILL from kill(2), which `run` passes on like every other signal.
+"""Forwards SIGSEGV, SIGBUS, SIGFPE and SIGILL of kill(2), as `run` does with every other signal.
 
 The kernel sends the same four to an instruction that failed. A handler that returns would have that
 instruction fail again, for ever, so no handler is installed. The signals are blocked instead and read

@@ -1,5 +1,5 @@
-"""A run in the place of the calling process, which becomes the container's command: no process is between the command
-and who waits for it, and nothing copies its streams.
+"""Runs a container in the place of the calling process, which becomes the container's command: no process stands
+between the command and the process that waits for it, and no process copies its streams.
 
 The monitor outlives the process, as that of `run -d` does, serves the container's files and removes it at the end.
 """

@@ -1,5 +1,4 @@
-"""The monitor: the process that a container belongs to, from before its start until everything of it
-has been cleaned up.
+"""The monitor: the process that owns a container, from before its start until its clean-up is complete.
 
 It leads a session of its own and keeps nothing of its starter's: no terminal, no standard streams, no
 working directory. Its file server is forked first; it creates the container, and starts it when a client says

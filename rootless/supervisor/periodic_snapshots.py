@@ -1,5 +1,5 @@
-"""Snapshots of a container that are taken at an interval (--snapshot-each): a child of the monitor takes each, so that
-the monitor waits for nothing.
+"""Takes snapshots of a container at an interval (--snapshot-each), each in a child of the monitor, so that the
+monitor does not wait.
 """
 
 from __future__ import annotations

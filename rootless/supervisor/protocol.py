@@ -1,5 +1,5 @@
-"""The protocol between a container's monitor and its clients: which messages there are, and in
-which order. Pure. docs/monitor-protocol.md explains it.
+"""The protocol between a container's monitor and its clients: the kinds of messages, and their order. Pure.
+docs/monitor-protocol.md explains it.
 
 The two directions are independent: a client may send HELLO, ATTACH and START at once and read the
 answers later, as `run` does. So there is a table for each direction. A message that the table does

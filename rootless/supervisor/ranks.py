@@ -1,4 +1,4 @@
-"""The ranks of a container that processes of a launcher share: they have entered it, and are children of the launcher."""
+"""The ranks of a container: processes of a launcher that have entered it."""
 
 from __future__ import annotations
 

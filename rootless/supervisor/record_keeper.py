@@ -1,6 +1,4 @@
-"""What the monitor writes into the record of its container: one change for each step of its life, and
-the event of it.
-"""
+"""Writes the record of the monitor's container: one change for each step of its life, with its event."""
 
 from __future__ import annotations
 

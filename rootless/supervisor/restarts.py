@@ -1,5 +1,5 @@
-"""Whether and when a container that has ended is started again: by its restart policy, for a client, or because it is
-unhealthy.
+"""Decides whether and when a container that has ended is restarted: by its restart policy, for a client, or because
+it is unhealthy.
 """
 
 from __future__ import annotations

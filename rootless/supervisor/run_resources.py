@@ -1,5 +1,5 @@
-"""What a monitor has ready for the runs of its container: processes forked ahead, the control group, and the sockets of the
-published ports.
+"""The resources that a monitor prepares for the runs of its container: processes forked in advance, the control
+group, and the sockets of published ports.
 """
 
 from __future__ import annotations

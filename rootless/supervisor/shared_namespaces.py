@@ -1,5 +1,5 @@
-"""Namespaces of another container, which a container shares: its network, PID, IPC and UTS namespaces
-(--network, --pid, --ipc and --uts container:NAME).
+"""Shares the network, PID, IPC and UTS namespaces of another container (--network, --pid, --ipc and --uts
+container:NAME).
 
 The user namespace of the container is made below the other's, because only a process that has entered that may enter these
 namespaces. The container has no capabilities over them: its addresses and routes are the other's to change. The file

@@ -1,5 +1,6 @@
-"""Signals from clients to the first process of a container, which the kernel treats apart
-(docs/decisions/0702)."""
+"""Delivers signals of clients to the first process of a container, for which the kernel has rules of its own
+(docs/decisions/0702).
+"""
 
 from __future__ import annotations
 

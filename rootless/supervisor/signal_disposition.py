@@ -1,4 +1,4 @@
-"""Which signals `run` passes on, and what they do to the first process of a PID namespace."""
+"""The signals that `run` forwards, and their effect on the first process of a PID namespace."""
 
 from __future__ import annotations
 

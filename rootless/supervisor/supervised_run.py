@@ -1,5 +1,5 @@
-"""One run of a container with what its monitor does meanwhile: it moves the output, passes signals on, pauses the container,
-checks its health, and lets ranks of a launcher in.
+"""One run of a container under its monitor, which moves its output, forwards signals, pauses it, checks its health,
+and admits ranks.
 """
 
 from __future__ import annotations

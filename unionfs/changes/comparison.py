@@ -1,4 +1,4 @@
-"""Two trees compared: what has to change in one to become the other. Times are not compared."""
+"""Compares two trees: the changes that make one of them the other. Times are not compared."""
 
 from __future__ import annotations
 

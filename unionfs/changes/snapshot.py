@@ -1,5 +1,5 @@
-"""What an upper changes in the layers below it, as docker diff lists it and as a layer archive
-holds it; and the whole merged tree as an archive.
+"""The changes of an upper, as docker diff lists them and as a layer archive holds them; and the whole merged tree as
+an archive.
 
 The upper's own listing is the list of what may have changed, so the cost follows the change and
 not the tree. Three things of an upper have no counterpart in an archive and are translated:

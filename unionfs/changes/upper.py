@@ -1,5 +1,5 @@
-"""What an upper changes, one value a path, beside what the lowers have there: for a list of changes with
-sizes, differences of contents, and moves.
+"""The changes of an upper, one value for each path, with the object of the lowers: for lists with sizes, differences
+of contents, and moves.
 
 In contrast to `Snapshot.changes`, which lists what a layer archive needs, a directory that has moved is one
 value and not all that is visible in it, and what is in it is compared with what the lowers have at the place

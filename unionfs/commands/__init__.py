@@ -1,1 +1,1 @@
-"""The programs of the union: mount, serve, and what is asked of a mount."""
+"""The commands of rootless-unionfs: mount, serve, and requests to a mount."""

@@ -1,4 +1,4 @@
-"""From mount options to an open union: directories as layers, and which ids the mount can show."""
+"""Opens the union of given mount options: directories as layers, and the ids that the mount can show."""
 
 from __future__ import annotations
 

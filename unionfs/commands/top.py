@@ -1,4 +1,4 @@
-"""rootless-unionfs top: watch what the server of a mount does."""
+"""rootless-unionfs top: shows what the server of a mount does."""
 
 from __future__ import annotations
 

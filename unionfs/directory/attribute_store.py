@@ -1,4 +1,4 @@
-"""Where the extended attributes of a tree are kept: with its objects, or in an index beside it."""
+"""The store of the extended attributes of a tree: on its objects, or in an index beside it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Frozen uppers as one layer: what each of them wrote over those below it, merged, with what together they hide of the
-layers below them.
+"""Frozen uppers merged into one layer: what each wrote over those below it, and what they hide of the layers below
+them all.
 
 A name of a directory is looked for in the uppers that have the directory; of a directory that many of them have, all
 names are read once and kept, so that a lookup costs the same however many there are.

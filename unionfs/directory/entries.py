@@ -1,4 +1,4 @@
-"""What a directory tree holds at a path: the entry of a layer, with its attributes and marks.
+"""The entry of a layer for a path of a directory tree, with its attributes and marks.
 
 Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat
 calls before 6.13, and an object that may not be opened still has attributes.

@@ -1,4 +1,5 @@
-"""An upper that takes no writes any more: another one lies over it. It is read as it was written, with all its marks.
+"""A frozen upper: it takes no more writes, because another one lies over it. It is read as it was written, with all
+its marks.
 
 Beside it lies what its work directory held when it was frozen, `SavedState`: the copies that stand for files with
 several names below (`link_index`), the logs, and the index of attributes where the file system has none.

@@ -1,5 +1,5 @@
-"""The index of an upper: what it records about objects of the lowers that have several names, and
-which inode numbers it holds back.
+"""The index of an upper: its records of objects of the lowers with several names, and the inode numbers that it
+reserves.
 
 It is a directory, `rootless.index` in the work directory. Numbers in names are hexadecimal.
 

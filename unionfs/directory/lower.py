@@ -1,4 +1,4 @@
-"""A directory tree as a layer to read from."""
+"""A directory tree as a read-only layer."""
 
 from __future__ import annotations
 

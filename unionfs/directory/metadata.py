@@ -1,4 +1,4 @@
-"""Setting owner, mode, attributes and times of an object on disk, as the container is to see them."""
+"""Sets owner, mode, attributes and times of an object on disk, given those that the container is to see."""
 
 from __future__ import annotations
 

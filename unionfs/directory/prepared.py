@@ -1,6 +1,5 @@
-"""Directory trees that another process than the server makes in the work directory of an upper, as they
-are to lie there; the server then gives one a name. That is how thousands of files get into a mount
-without a request for each.
+"""Directory trees that another process than the server prepares in the work directory of an upper; the server then
+gives each a name, so that thousands of files get into a mount without a request for each.
 
 The process is one that may write to the work directory, which no process sees that only sees the mount:
 the name of a tree, which is random, is the right to have it adopted. The request is setxattr(2) of

@@ -1,4 +1,4 @@
-"""A directory tree as the layer that takes the writes.
+"""A directory tree as the upper, the layer that takes the writes.
 
 Crash consistency: an object that needs more than one system call to be complete (an override,
 attributes, data, times) is made without a name (O_TMPFILE) or in the work directory, and put in

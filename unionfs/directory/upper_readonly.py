@@ -1,4 +1,4 @@
-"""The upper of a union that is only read, while the server that owns it runs or after its end.
+"""The upper of a union opened read-only, while its server runs or after its end.
 
 It takes no lock on the work directory and removes nothing there: what the server has begun is not
 seen, because it has no name in the tree yet.

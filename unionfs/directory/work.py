@@ -1,4 +1,4 @@
-"""The work directory of an upper: where objects are made complete before they get their place.
+"""The work directory of an upper: objects are completed there before they are moved to their place.
 
 It lies on the file system of the upper, so that rename(2) and link(2) lead from one to the
 other. What is in `rootless.tmp` when an upper is opened was left by a server that was killed;

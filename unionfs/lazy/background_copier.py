@@ -1,5 +1,5 @@
-"""Completing lazy copies in the background: one file after another, at a bounded rate, each once it
-has not been written to for a while.
+"""Completes lazy copies in the background: one file after another, at a bounded rate, each when it has not been
+written to for a while.
 
 The serving thread hands over a separate open file, so the two threads share nothing but `LazyState`,
 under its lock. A file that is not reached stays marked.

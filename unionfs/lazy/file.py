@@ -1,4 +1,4 @@
-"""A copied-up file whose data are still in the lower: a sparse file of full size in the upper.
+"""A lazy copy: a copied-up file whose data are still in the lower, a sparse file of full size in the upper.
 
 Where the upper's file has data (lseek(2), SEEK_DATA), they count; where it has a hole, the bytes
 of the lower's file count, up to `LazyMark.limit`, and zeros beyond. So the upper's own map alone

@@ -1,7 +1,6 @@
-"""How much an upper may hold, and how much it holds: bytes on disk and inodes, counted as a project
-quota of the kernel counts them. Blocks count where they are allocated, so that holes are free; a
-file with several names counts once; an unlinked file counts until it is closed. Whiteouts do not
-count: a container must be able to remove files when its limit is reached.
+"""The quota of an upper: bytes on disk and inodes, counted as a project quota of the kernel counts them. Blocks count
+where they are allocated, so that holes are free; a file with several names counts once; an unlinked file counts until
+it is closed. Whiteouts do not count: a container must be able to remove files when its limit is reached.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""An upper with a quota: what it holds is counted at each change, and what would exceed the limit is
-refused.
+"""An upper with a quota: counts each change, and refuses one that would exceed the limit.
 
 Writes go to open files directly: `unionfs.limited.union` measures those.
 """

@@ -1,5 +1,5 @@
-"""The format of the log of what a union saw of a lower that can change, before it changed, moved or removed a name
-of it: what a later comparison tells by whether the lower has changed since.
+"""The format of the log of attributes of a changeable lower, as the union saw them before it changed, moved or
+removed a name of it. A later comparison tells by it whether the lower has changed since.
 
 A record is the result of stat(2) by the path in the lowers. The first record of a path counts. Pure: no I/O.
 """

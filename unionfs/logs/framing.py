@@ -1,5 +1,6 @@
-"""The framing of append-only logs: each record with its length and a checksum, so that what a killed process had not
-finished is recognized. Pure."""
+"""The framing of append-only logs: each record with its length and a checksum, so that a record that a killed process
+left incomplete is recognized. Pure.
+"""
 
 from __future__ import annotations
 

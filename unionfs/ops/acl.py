@@ -1,6 +1,5 @@
-"""POSIX ACLs. The kernel enforces an ACL (FUSE_POSIX_ACL) and leaves the rest to the server: what
-setting one does to the mode, and what objects inherit from the default ACL of their directory
-(fs/fuse/acl.c has none of it).
+"""POSIX ACLs. The kernel enforces an ACL (FUSE_POSIX_ACL) and leaves the rest to the server: the effect of setting
+one on the mode, and the inheritance of default ACLs (fs/fuse/acl.c has none of it).
 
 ACLs are kept with the ids that owners are kept with, and as ext4 does it: no access ACL that says no
 more than the mode. Entries of ids that the mount's user namespace does not have are not shown: the

@@ -1,4 +1,4 @@
-"""adopt: a directory tree that another process has made in the work directory gets a name."""
+"""adopt: gives a name to a directory tree that another process has made in the work directory."""
 
 from __future__ import annotations
 

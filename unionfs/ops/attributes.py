@@ -1,5 +1,6 @@
-"""setattr and its rules: what a change of size, owner or mode takes along. And the extended
-attributes: the kernel has checked who may do what (xattr_permission, fs/xattr.c)."""
+"""setattr, with the side effects of a change of size, owner or mode; and extended attributes: the kernel has checked
+permissions (xattr_permission, fs/xattr.c).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completing every lazy copy of an upper, file by file, so that a session can serve meanwhile."""
+"""Completes every lazy copy of an upper, file by file, so that a session can serve meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving the data of one copy-up: in any thread, in pieces, without the tree."""
+"""Copies the data of one copy-up: in any thread, in pieces, without the tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copy-up: an object of a lower becomes one of the upper, complete in one step.
+"""Copy-up: copies an object of a lower to the upper, where it appears complete in one step.
 
 A file is copied in three parts. `plan_copy` decides, in the serving thread; `CopyUpJob.copy` moves
 the data and uses nothing of the tree, so it may run in another thread, in pieces, and be

@@ -1,5 +1,4 @@
-"""Reading and writing: always the file that the node is now, never one that happened to be open
-earlier."""
+"""Reading and writing: always the current file of the node, never one that was open earlier."""
 
 from __future__ import annotations
 

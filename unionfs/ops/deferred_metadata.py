@@ -1,4 +1,4 @@
-"""Changes of mode, owner and times of files that only a lower has, without copying the files up.
+"""Changes mode, owner and times of files that only a lower has, without copying the files up.
 
 Such a change is written to the log of the upper (`unionfs.logs.metadata`), and the node shows it. The file is copied
 up, with what it shows, when something needs it in the upper: a write, a further name, a rename, an extended attribute.

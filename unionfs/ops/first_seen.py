@@ -1,5 +1,6 @@
-"""Keeps what was seen of objects of a lower that can change (`unionfs.logs.first_seen`), when the union is about to take
-them over or to hide them."""
+"""Logs the attributes of objects of a changeable lower (`unionfs.logs.first_seen`) before the union copies them up or
+hides them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting a new upper over the one that took the writes, which becomes a layer that is only read.
+"""Puts a new upper over the present one, which becomes a read-only layer.
 
 The nodes that the kernel knows go on with their numbers. Those that the former upper has are objects of a lower from
 then on, so that what is written to one of them, open or not, is copied up first. A file without a name belongs to no

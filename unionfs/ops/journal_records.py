@@ -1,4 +1,4 @@
-"""What the records of a journal say in the end."""
+"""Replays the records of a journal into their final state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of a union and what they have under a name: no nodes, no attributes as shown."""
+"""The layers of a union, and their entries for a name: no nodes, no attributes as shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading whole directories from the layers.
+"""Reads whole directories from the layers.
 
 A walk lists far more names than it looks at, so a listed name does not become a node at once. A file
 of a directory that only one lower has, with one name and no mark, stays unmaterialized: its name and

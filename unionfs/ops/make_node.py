@@ -1,5 +1,4 @@
-"""Making nodes of what the layers hold, with the inode numbers, owners and link counts that the
-union shows."""
+"""Makes nodes of entries of the layers, with the inode numbers, owners and link counts that the union shows."""
 
 from __future__ import annotations
 

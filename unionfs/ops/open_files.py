@@ -1,4 +1,4 @@
-"""The files of a union that are open, and its incomplete files as far as they are known."""
+"""The open files of a union, and its known incomplete files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the objects that the kernel names by numbers which a killed server gave: see `unionfs.journal`.
+"""Finds the objects of node numbers that a killed server gave: see `unionfs.journal`.
 
 The kernel refers to every object whose name it changes. So an object that a request removes or
 replaces counts as referred to even if this server has not been asked for it yet. When the kernel

@@ -1,4 +1,4 @@
-"""Moving bytes, and waiting for a disk, in a thread while other requests go on.
+"""Moves bytes, and waits for a disk, in a thread while other requests are served.
 
 What is to be done is decided first, by the thread that owns the tables: nodes are found, the target
 copied up, and descriptors duplicated. `Transfer.run` then uses nothing but those duplicates, so

@@ -1,4 +1,4 @@
-"""What of the upper has been changed since the mount, as paths."""
+"""The paths of the upper that have changed since the mount."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Busy polling: when to look for the next request, and when to sleep until it comes.
+"""Busy polling: decides when to poll for the next request, and when to sleep until it comes.
 
 Going to sleep and being woken takes longer than most requests, and a client that sends one request after
 another sends the next within microseconds. So the server polls the device for a while, as long as that

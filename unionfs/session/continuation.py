@@ -1,4 +1,4 @@
-"""Going on with the connection of a server that was killed.
+"""Continues the connection of a killed server.
 
 The kernel keeps the requests that were read and not answered, and gives them again when it is asked to
 (FUSE_NOTIFY_RESEND, Linux 6.9), with a mark in their numbers. One that reads, or writes at an offset, is simply carried out

@@ -1,4 +1,4 @@
-"""Copy-up of big files by threads, so that other requests go on meanwhile.
+"""Copies large files up in threads, so that other requests are served meanwhile.
 
 The request that causes a copy waits until it has been published, and so does every later change to
 the same file; reads go on from the lower. Requests that copy nothing big are answered in microseconds,

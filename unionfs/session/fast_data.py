@@ -1,5 +1,5 @@
-"""The requests that make up nearly all of the traffic, decoded and answered in one go: those for
-data, attributes and listings. fast_names.py has those for names.
+"""The fast path for data, attributes and listings: the most frequent requests, decoded and answered in one function
+each. fast_names.py has those for names.
 
 A method makes no value for the request and none for the reply, which halves the cost of a request.
 The tests hold each reply against a plain decoder and encoder (tests/support/fuse_reference.py).

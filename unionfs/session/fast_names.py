@@ -1,4 +1,4 @@
-"""The frequent requests for names, decoded and answered in one go: see fast_data.py."""
+"""The fast path for names: see fast_data.py."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""The rarer requests: one method per operation, from a decoded request to the payload of its reply, over
-a `FileSystem`. The frequent ones are in fast_data.py and fast_names.py; those that wait for a disk are
-in transfers.py.
+"""The slow path: one method per operation, from a decoded request to the payload of its reply, over a `FileSystem`.
+fast_data.py and fast_names.py have the frequent requests, transfers.py those that wait for a disk.
 
 An OSError is the reply's errno. An operation that is in no table is answered ENOSYS, and that is meant
 (include/uapi/linux/fuse.h, fs/fuse/file.c, fs/fuse/dir.c):

@@ -1,4 +1,4 @@
-"""Reporting a full disk to the next write(2).
+"""Reports a full disk to the next write(2).
 
 With the writeback cache write(2) returns before the server is asked, and what the server could not store is reported
 only at fsync(2) or close(2): `dd` without a count never ends. So the server has the kernel forget the attributes of

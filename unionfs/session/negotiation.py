@@ -1,4 +1,4 @@
-"""INIT: the flags that the kernel offers and those that the session asks for. Pure, no I/O.
+"""INIT: negotiates the flags of the kernel and of the session. Pure, no I/O.
 
 The reason for each flag stands beside it; design.md section 7 and docs/decisions/0301 have the
 measurements.

@@ -1,4 +1,4 @@
-"""What the kernel asks, one value per layout of request. Pure; decoding.py makes them."""
+"""The requests of the kernel: one value per layout. Pure; decoding.py makes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads from a slow disk or network: they are made by threads, and other requests go on.
+"""Reads from a slow disk or network in threads, so that other requests are served meanwhile.
 
 Nearly all reads find their bytes in memory, where a thread would cost more than the read. So reads
 are made by the serving thread until one has taken long; from then on each is made by a thread, until

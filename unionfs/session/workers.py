@@ -1,4 +1,4 @@
-"""Threads for work that would delay every other request.
+"""The threads for work that would delay other requests.
 
 `threading` is imported with the first piece of work: most mounts never have one. A thread hands its
 result back to the serving thread, which an eventfd wakes: that thread alone changes tables.

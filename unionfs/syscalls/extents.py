@@ -1,6 +1,6 @@
-"""Which parts of a file have blocks: FS_IOC_FIEMAP (Documentation/filesystems/fiemap.rst), or lseek(2)
-on file systems without it. FIEMAP also tells of blocks that were allocated in advance (fallocate(2)),
-which lseek(2) reports as holes on some.
+"""Finds the allocated blocks of a file: by FS_IOC_FIEMAP (Documentation/filesystems/fiemap.rst), or lseek(2) on file
+systems without it. FIEMAP also tells of blocks that were allocated in advance (fallocate(2)), which lseek(2) reports
+as holes on some.
 """
 
 from __future__ import annotations

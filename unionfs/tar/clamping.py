@@ -1,4 +1,4 @@
-"""Archives of `tar.writer` with their late times replaced, for images that are the same whenever they are made."""
+"""Archives of `tar.writer` with late times replaced, for reproducible images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names of an archive that is being indexed: by directory and name, the number of the node.
+"""The names of an archive that is being indexed: the node number by directory and name.
 
 Up to a limit they are kept in memory, beyond it they are moved to the index, so that memory is bounded
 for every archive: a name in memory takes about 180 bytes, and there are archives with millions. Archives

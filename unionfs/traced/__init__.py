@@ -1,1 +1,1 @@
-"""A union that notes what is seen of its lowers, and the format of that trace."""
+"""A union that records accesses to its lowers, and the format of that trace."""

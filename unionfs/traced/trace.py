@@ -1,4 +1,4 @@
-"""What was seen of the lowers of a union: a record for each path and kind of access.
+"""The trace of a union: a record for each path of the lowers and kind of access.
 
 Paths are those of the lowers, relative, without slashes at the ends; the root is empty. A path that was
 looked up in vain has a record too. What the writer of the union made itself has none, since it is not of

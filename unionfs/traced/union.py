@@ -1,4 +1,4 @@
-"""A union that keeps a trace of what is seen of its lowers (`unionfs.traced.trace`).
+"""A union that records accesses to its lowers (`unionfs.traced.trace`).
 
 It is sound for a kernel that asks for each name, listing and page at least once in the life of the mount,
 which the kernel does because its caches begin empty. Three rules follow from what the kernel caches:

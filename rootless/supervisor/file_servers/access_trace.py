@@ -1,5 +1,4 @@
-"""trace.json: what a traced container has read, listed and looked for. Its file server writes it, `rootless trace`
-reads it.
+"""trace.json: the trace of a container. Its file server writes it, `rootless trace` reads it.
 
 The server keeps the records in memory, and writes them to trace.json of the container's directory when it ends and
 when it gets SIGUSR1.

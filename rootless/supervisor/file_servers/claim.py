@@ -1,4 +1,6 @@
-"""Which of the containers that start forks a server for the image that it shares, before it is known which that is."""
+"""A claim among containers that start: which of them forks a server for the image that they share, before it is known
+which image that is.
+"""
 
 from __future__ import annotations
 

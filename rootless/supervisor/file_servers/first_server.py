@@ -1,4 +1,4 @@
-"""The server of a shared image, forked before it is known which image that is, or that it has no server yet.
+"""The server of a shared image, forked before it is known which image that is and whether it has a server.
 
 It makes the user namespace of the servers and imports what it serves with while the container is prepared. The
 monitor forks it; it is not a child of the monitor's once it serves.

@@ -1,5 +1,4 @@
-"""Reading ahead for a container that starts: a process advises the kernel which parts of the
-layers will be needed.
+"""Reads ahead for a container that starts: a process advises the kernel which parts of the layers will be needed.
 
 A process of its own does it, beside the start, and ends. Where the files lie in the layers is looked up as the container will
 look them up, which brings the indexes into memory too. The kernel reads in the background, many parts at once

@@ -1,4 +1,6 @@
-"""Asking the file server of a running container to write its reports: SIGUSR1, and a file that is replaced then."""
+"""Asks the file server of a running container to write its reports: sends SIGUSR1, and waits until the file is
+replaced.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The file server of a container stands by while nothing is asked of it (docs/decisions/1870): its process executes a program
-that waits for the FUSE device, and goes on as a server does that takes the place of a killed one.
+"""Lets the file server of an idle container stand by (docs/decisions/1870): its process executes a program that waits
+for the FUSE device, and resumes as a server that replaces a killed one.
 
 A timer interrupts the loop of the session, which looks whether a request has come since the last time. The server stands by
 between two requests, when every request has been answered and no thread runs. It keeps what the next server of a killed one

@@ -1,5 +1,5 @@
-"""Which mounts of a container file servers of their own show, by its OCI configuration: volumes, and what the
-words that begin with x-rootless ask for.
+"""Finds the mounts of a container that file servers of their own serve, in its OCI configuration: volumes, and mounts
+with options that begin with x-rootless.
 """
 
 from __future__ import annotations

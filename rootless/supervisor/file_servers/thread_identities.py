@@ -1,4 +1,4 @@
-"""Which process of a container a thread belongs to, from the number that a request of the file system has.
+"""Finds the process of a container that a thread belongs to, by the thread id of a FUSE request.
 
 Linux 6.11 translates numbers between PID namespaces (ioctl_nsfs(2)). Before, the host's /proc is searched, at most
 twenty times a second: a process that lives shorter may then stay without a name.

@@ -1,5 +1,5 @@
-"""The volumes of one run of a container: mounts that their file servers give its monitor, which starts
-those servers that do not run yet.
+"""The volumes of one run of a container: mounts that the monitor gets from their file servers, which it starts if
+they do not run.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The file server of a volume, or of another mount of containers that the union has to show: one process for all
-containers that mount it, as long as one does.
+"""The file server of a volume, or of another mount of containers that a union serves: one process for all containers
+that mount it, as long as one does.
 
     RUNROOT/volumes/<device>-<inode of the volume's directory>/control.sock
     RUNROOT/volumes/<id of the container>-<position of the mount>/control.sock

@@ -1,1 +1,1 @@
-"""The health checks of a container: when each is due, and one that runs."""
+"""The health checks of a container: their schedule, and their execution."""

@@ -1,5 +1,5 @@
-"""One health check: a command in the container, its output and its exit code. A child of the monitor
-carries it out, so that the monitor waits for nothing.
+"""One health check: runs a command in the container in a child of the monitor, so that the monitor does not wait;
+gives its output and exit status.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The startup checks of one run of a container: which results there were, and what follows from them. Pure."""
+"""The startup checks of one run of a container: their results, and the decision that follows. Pure."""
 
 from __future__ import annotations
 

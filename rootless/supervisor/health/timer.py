@@ -1,5 +1,5 @@
-"""When the health of a container is checked, and what follows from the results. The monitor drives it from
-its loop: nothing here waits.
+"""Schedules the health checks of a container and acts on their results. The monitor drives it from its loop; nothing
+here waits.
 """
 
 from __future__ import annotations

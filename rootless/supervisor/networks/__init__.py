@@ -1,1 +1,1 @@
-"""What connects a run of a container to networks."""
+"""Connects a run of a container to its networks."""

@@ -1,4 +1,4 @@
-"""The default network of a container: a link of its own, to the outside alone."""
+"""The default network of a container: a connection of its own to the outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks that a user has defined, for one container: what connects it to them."""
+"""The user-defined networks of a container: connects it to them."""
 
 from __future__ import annotations
 

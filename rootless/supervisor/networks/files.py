@@ -1,4 +1,4 @@
-"""/etc/hosts and /etc/resolv.conf of a container whose networks are others than when it was made."""
+"""Writes /etc/hosts and /etc/resolv.conf of a container whose networks have changed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What connects the network namespace of a container to one thing: by the default network, or to all networks that a user
-has defined. It is started again if the process that keeps it is killed.
+"""A connection of a container's network namespace: to the default network, or to all user-defined ones. It is made
+again if the process that keeps it is killed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The network namespace of one run of a container: what connects it, and the process that passes connections to published
-ports on.
-"""
+"""The network namespace of one run of a container: its connection, and the process that forwards published ports."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The networks of one run of a container: its network namespace, what connects it to the default network, and to networks
-that a user has defined.
+"""The networks of one run of a container: its network namespace, and its connections to the default network and to
+user-defined ones.
 """
 
 from __future__ import annotations

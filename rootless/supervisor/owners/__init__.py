@@ -1,2 +1,3 @@
-"""chown(2) of a container with a single id: from the notification of its seccomp filter to the union, which keeps the
-owner (docs/decisions/1840)."""
+"""Records owners: passes chown(2) of a container with one id from its seccomp filter to the union, which keeps the
+owner (docs/decisions/1840).
+"""

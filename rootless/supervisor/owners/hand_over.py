@@ -1,4 +1,4 @@
-"""Giving the monitor of a container the listener of a further process, whose owners it is to record."""
+"""Passes the seccomp listener of a further process to the monitor of its container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file systems of the engine on which the owners and devices of a container are recorded."""
+"""The file systems of the engine in a container that record owners and devices."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Requests of clients that few containers get: each module is loaded with the first one."""
+"""Rare requests of clients: each module is loaded with the first such request."""

@@ -1,4 +1,4 @@
-"""CONNECT and DISCONNECT: other networks for a container that runs."""
+"""CONNECT and DISCONNECT: changes the networks of a running container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UPDATE: other limits and another restart policy for a container that has a monitor."""
+"""UPDATE: changes the limits and the restart policy of a container that has a monitor."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A monitor or a client that has nothing to do waits in a small program (docs/decisions/1870)."""
+"""Standby: an idle monitor or client waits in a small program (docs/decisions/1870)."""

@@ -1,5 +1,5 @@
-"""How a monitor, or a client that waits for its container, comes to stand by: what it knows goes into a file in memory, its
-descriptors stay open, and the process executes `waiting`.
+"""Lets a monitor or a waiting client stand by: writes its state to a file in memory, keeps its descriptors open, and
+executes `waiting`.
 """
 
 from __future__ import annotations

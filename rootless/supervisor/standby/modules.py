@@ -1,4 +1,4 @@
-"""The modules of a process, so that it goes on with those that it had, whatever is installed while it stands by."""
+"""Keeps the modules of a process in its state, so that it resumes with them whatever is installed meanwhile."""
 
 from __future__ import annotations
 

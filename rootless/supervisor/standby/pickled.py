@@ -1,4 +1,4 @@
-"""A monitor or a client as bytes, for a process that has its descriptors under the same numbers."""
+"""Serializes a monitor or a client for a process that has its descriptors under the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process does first when it stands by no more."""
+"""The first actions of a process that resumes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The log of a container: what it writes, in the format of its log driver. Loaded when the container
-writes for the first time."""
+"""The log of a container: writes its output in the format of its log driver. Loaded at the first output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The container's standard streams as the monitor has them: pipes, or the master of its terminal.
+"""The monitor's side of the container's standard streams: pipes, or the master of its terminal.
 
 Without a terminal the container gets pipes, never descriptors of a caller: a program that it leaves in
 the state of a terminal, or that types into one (TIOCSTI), cannot reach the caller's.

@@ -1,5 +1,4 @@
-"""The log of a container in the host's journal (log driver journald). Loaded when the container writes for
-the first time.
+"""The log driver journald: writes the output of a container to the host's journal. Loaded at the first output.
 
 The fields of an entry are those of Docker (daemon/logger/journald), in addition to those that the journal
 itself adds (systemd.journal-fields(7)). A line of more than 16 KiB becomes several entries, as in the other

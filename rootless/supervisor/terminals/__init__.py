@@ -1,1 +1,1 @@
-"""The terminal of a client and of a container, and what is copied between them."""
+"""The terminals of a client and of a container, and the relay between them."""

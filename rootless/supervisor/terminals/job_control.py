@@ -1,5 +1,5 @@
-"""Job control of the caller's shell, for a command that is to behave as without a container: when this process is stopped
-the command is too, and goes on with it.
+"""Job control of the caller's shell for a container in the foreground: when this process is stopped or continued, so
+is the command.
 """
 
 from __future__ import annotations

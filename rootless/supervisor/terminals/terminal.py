@@ -1,4 +1,4 @@
-"""The caller's terminal: raw while the container has it, and as it was whenever the shell has it.
+"""The caller's terminal: raw while the container uses it, and restored whenever the shell does.
 
 In raw mode ctrl-c and ctrl-z are characters, which the container's own terminal turns into signals
 for the container's processes. The shell's job control goes by what the kernel does to a background
