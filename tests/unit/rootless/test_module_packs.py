@@ -47,6 +47,14 @@ def packs(tree: Path) -> dict[str, Path]:
     return {each.name.partition(".")[0]: each for each in found}
 
 
+@pytest.fixture
+def packed(copy: Path) -> Path:
+    """The copy with all of its packs, whichever test was before."""
+    if packs(copy).keys() != MODULES.keys():
+        execute(copy, "-m", "rootless.pack_writer")
+    return copy
+
+
 def test_packs_hold_what_the_processes_import(copy: Path) -> None:
     execute(copy, "-m", "rootless.pack_writer")
     assert packs(copy).keys() == MODULES.keys() == set(NAMES)
@@ -61,27 +69,25 @@ def test_packs_hold_what_the_processes_import(copy: Path) -> None:
         assert execute(copy, "-c", code).split() == []
 
 
-def test_changed_source_has_its_packs_removed_and_written_again(copy: Path) -> None:
-    execute(copy, "-m", "rootless.pack_writer")
-    source = copy / "rootless/supervisor/monitor.py"
+def test_changed_source_has_its_packs_removed_and_written_again(packed: Path) -> None:
+    source = packed / "rootless/supervisor/monitor.py"
     source.write_text(source.read_text() + "CHANGED = 1\n")
     code = (
         "from rootless import module_packs; module_packs.load('run'); module_packs.load('monitor')\n"
         "import rootless.supervisor.monitor as m; print(m.CHANGED)"
     )
-    assert execute(copy, "-c", code) == "1\n"
-    assert packs(copy).keys() == MODULES.keys() - {MONITOR}
-    execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
-    assert packs(copy).keys() == MODULES.keys()
-    assert execute(copy, "-c", code) == "1\n"
-    assert packs(copy).keys() == MODULES.keys()
+    assert execute(packed, "-c", code) == "1\n"
+    assert packs(packed).keys() == MODULES.keys() - {MONITOR}
+    execute(packed, "-c", "from rootless import module_packs; module_packs.write_missing()")
+    assert packs(packed).keys() == MODULES.keys()
+    assert execute(packed, "-c", code) == "1\n"
+    assert packs(packed).keys() == MODULES.keys()
 
 
-def test_complete_packs_are_not_written_again(copy: Path) -> None:
-    execute(copy, "-m", "rootless.pack_writer")
-    before = {name: path.stat().st_ino for name, path in packs(copy).items()}
-    execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
-    assert {name: path.stat().st_ino for name, path in packs(copy).items()} == before
+def test_complete_packs_are_not_written_again(packed: Path) -> None:
+    before = {name: path.stat().st_ino for name, path in packs(packed).items()}
+    execute(packed, "-c", "from rootless import module_packs; module_packs.write_missing()")
+    assert {name: path.stat().st_ino for name, path in packs(packed).items()} == before
 
 
 def test_nothing_is_written_where_no_compiled_files_are(copy: Path) -> None:
@@ -92,14 +98,13 @@ def test_nothing_is_written_where_no_compiled_files_are(copy: Path) -> None:
     assert packs(copy) == {}
 
 
-def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> None:
-    execute(copy, "-m", "rootless.pack_writer")
+def test_modules_of_another_interpreter_setting_are_not_taken(packed: Path) -> None:
     code = (
         "import sys; from rootless import module_packs; module_packs.load('run')\n"
         "print('rootless.cli.run.command' in sys.modules)"
     )
-    assert execute(copy, "-c", code) == "True\n"
-    assert execute(copy, "-O", "-c", code) == "False\n"
+    assert execute(packed, "-c", code) == "True\n"
+    assert execute(packed, "-O", "-c", code) == "False\n"
 
 
 @pytest.mark.parametrize(
@@ -117,8 +122,7 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
         ("hpc", ""),
     ],
 )
-def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loaded: str) -> None:
-    execute(copy, "-m", "rootless.pack_writer")
+def test_command_line_loads_the_pack_of_its_process(packed: Path, line: str, loaded: str) -> None:
     names = (
         "rootless.supervisor.start",
         "rootless.ranks.recipe",
@@ -129,4 +133,4 @@ def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loade
         f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
         f"print(*(each for each in {names} if each in sys.modules))"
     )
-    assert execute(copy, "-c", code).strip() == loaded
+    assert execute(packed, "-c", code).strip() == loaded
