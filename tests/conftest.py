@@ -3,6 +3,7 @@ after, and the summary."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections import Counter
@@ -45,6 +46,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--needing", metavar="FEATURE", help="only the tests that need this feature")
+    parser.addoption(
+        "--shared",
+        metavar="DIRECTORY",
+        type=Path,
+        help="only the tests that no other run with this directory has taken",
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -77,6 +84,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in items if feature in features_of(item)]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+    if config.getoption("--shared"):
+        # What takes long comes first, so that the runs that share the tests end at the same time.
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """With --shared, the loop of pytest, over the tests that this run takes."""
+    directory = session.config.getoption("--shared")
+    if directory is None or session.testsfailed or session.config.option.collectonly:
+        return None
+    taken = (item for item in session.items if _take(directory, item))
+    item = next(taken, None)
+    while item is not None:
+        following = next(taken, None)  # whose fixtures are kept
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        item = following
+    return True
+
+
+def _take(directory: Path, item: pytest.Item) -> bool:
+    try:
+        (directory / hashlib.sha256(item.nodeid.encode()).hexdigest()).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
