@@ -65,6 +65,11 @@ class BridgeConnection:
         return "the holder of the networks was killed"
 
     def end(self) -> None:
+        """No name leads to the container any more when this returns."""
+        try:
+            self.request({"request": "end"})
+        except RootlessError:
+            pass  # the holder has ended, or is of a release that does not know the request
         self._end.close()
 
 

@@ -43,6 +43,8 @@ class Membership:
         """By container and network."""
         self.kept: dict[str, dict[str, str]] = {}
         """Containers by network and address."""
+        self._ended: set[str] = set()
+        """Containers that have no names any more."""
 
     def places(self, container: str) -> list[Assigned]:
         """Those of a container, the one with the way out first."""
@@ -139,17 +141,23 @@ class Membership:
             raise NotFoundError(f"container {container} is not connected to the network {network}")
         return place.assigned
 
+    def end(self, container: str) -> list[NetworkRecord]:
+        """No name leads to a container any more. Returns the networks that it is in."""
+        self._ended.add(container)
+        return [self.records[network] for network in self._places.get(container, {})]
+
     def forget(self, container: str) -> None:
         """The container, which has no places any more, has ended."""
         self._places.pop(container, None)
         self.guests.pop(container, None)
+        self._ended.discard(container)
 
     def zone(self, record: NetworkRecord) -> Zone:
         """What DNS has to know of a network."""
         members = (
             self._member(self.guests[container], places[record.id])
             for container, places in self._places.items()
-            if record.id in places
+            if record.id in places and container not in self._ended
         )
         return Zone(record.id, record.name, tuple(members), record.is_internal)
 

@@ -199,6 +199,8 @@ class Holder:
             self._set_route(client)
         elif request == "rename":
             self._rename(client, str(message["name"]))
+        elif request == "end":
+            self._end_names(client)
         elif request == "default":
             self._change_default(client, has_default=bool(message["has_default"]))
         else:
@@ -262,6 +264,13 @@ class Holder:
             raise ValueError("no container")
         client.guest = client.guest._replace(name=name)
         for record in self._membership.rename(client.guest):
+            self._dns.replace(self._membership.zone(record))
+
+    def _end_names(self, client: _Client) -> None:
+        """The container is about to have ended. Its places go when its connection does."""
+        if client.guest is None:
+            raise ValueError("no container")
+        for record in self._membership.end(client.guest.id):
             self._dns.replace(self._membership.zone(record))
 
     def _change_default(self, client: _Client, *, has_default: bool) -> None:
