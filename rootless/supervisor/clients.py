@@ -55,13 +55,21 @@ class Client:
         return bool(poll.poll(0))
 
     def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
-        """Send a message in the order of the protocol; a client that does not take it is closed."""
+        """Send a message in the order of the protocol. A client that does not take it is closed; one that has gone is when what
+        it sent before has been received. Returns whether it was sent.
+        """
         if not self.is_open:
             return False
         self._sent = after_monitor(self._sent, kind)
-        if not self.connection.send(kind, *descriptors, **fields):
+        was_sent = self.connection.send(kind, *descriptors, **fields)
+        if not was_sent and not self._has_gone():
             self.close()
-        return self.is_open
+        return was_sent
+
+    def _has_gone(self) -> bool:
+        poll = select.poll()
+        poll.register(self.fileno(), 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def refuse(self, reason: str) -> None:
         self.send(Kind.REFUSED, text=reason)

@@ -1,7 +1,9 @@
 """A program that creates a container, leaves it to its monitor without starting it, and ends. Prints the
 directory of the control socket and the PIDs of the container and of the monitor.
 
-    python -m tests.support.created [--threads] WORD...
+    python -m tests.support.created [--threads] [--start] WORD...
+
+With `--start` the program asks for the start and ends at once.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ def main(words: list[str]) -> None:
     if "--threads" in words:
         words.remove("--threads")
         threading.Thread(target=threading.Event().wait, daemon=True).start()
+    asks_for_start = "--start" in words
+    if asks_for_start:
+        words.remove("--start")
     paths = StoragePaths(
         store=data_root(os.environ, str(Path.home())),
         runtime=runtime_root(os.environ, os.getuid()),
@@ -37,6 +42,9 @@ def main(words: list[str]) -> None:
     )
     started = start(description._replace(ends_with_client=False))
     started.client.hello()
+    if asks_for_start:
+        started.client.start()
+        return
     ready = started.client.receive_until(Kind.READY)
     print(description.control_directory, ready.fields["pid"], started.pid)
 

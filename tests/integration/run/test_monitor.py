@@ -201,6 +201,13 @@ def test_start_comes_from_another_process_than_create(rootless, created, how, co
     assert not Path(directory).exists()
 
 
+def test_request_of_a_client_that_has_ended_is_carried_out(rootless):
+    argv = [sys.executable, "-m", "tests.support.created", "--start", "sh", "-c", "exit 5"]
+    subprocess.run(argv, env=rootless.env, timeout=60, check=True)
+    state = ("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "held")
+    wait_until(lambda: rootless(*state).ok().stdout == "exited 5\n")
+
+
 def test_created_container_has_not_run_its_command(rootless, created, tmp_path):
     mark = tmp_path / "mark"
     directory, pid, _ = created("touch", str(mark))
