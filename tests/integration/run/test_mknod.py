@@ -285,7 +285,7 @@ def test_recorder_that_is_killed_makes_each_node_on_a_tmpfs_once(rootless, busyb
                 killed += 1
             except ProcessLookupError:
                 pass  # the monitor has just collected it
-        return killed > 150
+        return killed > 300
 
     wait_until(kill_recorder, 60)
     running = rootless("inspect", "-f", "{{.State.Running}}", "c1").ok().stdout
