@@ -21,7 +21,7 @@ from rootless.cli.grammar import (
     parse,
     read_options,
 )
-from rootless.cli.process import as_expected, exit_status_of, open_missing_streams
+from rootless.cli.process import as_expected, exit_status_of, take_standard_streams
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def main(
     ahead: MonitorAhead | None = None,
 ) -> int:
     """Run one command line; returns the exit status. `claim` and `ahead` are those of Settings."""
-    open_missing_streams()
+    take_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
         return _typer(())

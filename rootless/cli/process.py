@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 
@@ -15,13 +16,64 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-def open_missing_streams() -> None:
-    """Let no descriptor of this program take the place of a standard stream that the caller closed."""
+class _Output(io.TextIOWrapper):
+    """Standard output or error. What cannot be written is lost, as docker's is, and the command goes on; only standard output
+    without a reader raises (BrokenPipeError)."""
+
+    failure: OSError | None = None
+    """The first."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lose(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        descriptor = self.fileno()
+        if isinstance(error, BrokenPipeError) and descriptor == 1:
+            raise error
+        self.failure = self.failure or error
+        # What is in the buffer would be tried again.
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(null, descriptor)
+        os.close(null)
+
+
+def take_standard_streams() -> None:
+    """Let no descriptor of this program take the place of a standard stream that the caller closed, and have none that cannot
+    be written end the command. Idempotent.
+    """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _output(sys.stdout, 1)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _output(sys.stderr, 2)
+
+
+def _output(stream: io.TextIOWrapper | None, descriptor: int) -> _Output:
+    """`stream` is None if the caller had closed it."""
+    if stream is None:
+        return _Output(open(descriptor, "wb", closefd=False))
+    return _Output(
+        stream.buffer,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+    )
 
 
 _HINTS = {
@@ -63,13 +115,11 @@ def exit_with(status: int) -> NoReturn:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (AttributeError, ValueError):
-        sys.exit(status)  # closed: the interpreter prints nothing
-    except OSError as error:
-        # The interpreter would try again, fail, and print a traceback.
-        if not isinstance(error, BrokenPipeError):
-            _report_unwritten(failure_of(error))
-        os._exit(status or 1)
+    except BrokenPipeError:
+        status = status or 1
+    if isinstance(sys.stdout, _Output) and sys.stdout.failure is not None:
+        _report_unwritten(failure_of(sys.stdout.failure))
+        status = status or 1
     # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
     # it at once.
     os._exit(status)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from rootless.cli import escape  # noqa: F401 - an error is printed when nothing can be imported any more
-from rootless.cli.process import as_expected, open_missing_streams, print_error
+from rootless.cli.process import as_expected, print_error, take_standard_streams
 from rootless.errors import RootlessError
 from rootless.ranks.recipe import Claim, entry_by_recipe
 from rootless.runtime.enter import enter
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def become_rank(arguments: Sequence[str]) -> Claim | None:
     """Become a rank by a recipe. Returns if there is none that holds: the recipe that this process is to write."""
-    open_missing_streams()
+    take_standard_streams()
     try:
         entry = entry_by_recipe(arguments, os.environ)
     except (RootlessError, OSError):

@@ -32,7 +32,8 @@ def run_in_background(
     there is one; `forks_server` and `claim` are for `start_monitor` otherwise. `caller_ends`: the calling process ends soon,
     and so need not be spared a child that it would have to wait for.
 
-    Raises what `prepare` raises, and RootlessError if the container could not be started.
+    Raises what `prepare` raises, RootlessError if the container could not be started, and once it runs the OSError of
+    `created`.
     """
     if started is None:
         started = start_monitor(
@@ -44,11 +45,17 @@ def run_in_background(
         client.start()
         description = prepare(started.pid)
         started.describe(description)
-        if created is not None:
-            created(description.record)
+        failure: OSError | None = None
+        try:
+            if created is not None:
+                created(description.record)
+        except OSError as error:
+            failure = error
         client.receive_until(Kind.RUNNING)
     except (RootlessError, OSError):
         started.wait()
         raise
     client.close()
+    if failure is not None:
+        raise failure
     return description.record

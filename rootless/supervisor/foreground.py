@@ -268,7 +268,9 @@ class Foreground:
                 drain([flow for flow in self._flows if flow.source != 0])
         except OSError as error:
             reason = (error.strerror or "").lower()
-            raise RootlessError(f"cannot forward the output of the container: {reason}") from error
+            failure = RootlessError(f"cannot forward the output of the container: {reason}")
+            failure.exit_status = 1  # docker's
+            raise failure from error
         finally:
             if jobs is not None:
                 jobs.close()
