@@ -208,6 +208,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "inspect": "rootless.cli.hpc.inspect:INSPECT",
             "test": "rootless.cli.hpc.run:TEST",
             "run-help": "rootless.cli.hpc.inspect:RUN_HELP",
+            "overlay": "rootless.cli.hpc.overlay:OVERLAY",
         },
     ),
     "manifest": Group(

@@ -25,9 +25,15 @@ def open_overlay(path: str, base_owner: tuple[int, int]) -> DirectoryLayer:
                 base_owner=base_owner,
             )
         return DirectoryLayer(os.fsencode(path), ownership=Ownership.DATA, base_owner=base_owner)
+    from rootless.images.formats.ext_image import is_ext_image, mounted_ext_image
     from rootless.images.formats.squashfs import find_squashfs, open_squashfs
 
     image = find_squashfs(path)
-    if image is None:
-        raise NotFoundError(f"the overlay {path} is neither a directory nor a squashfs or SIF file")
-    return open_squashfs(image)
+    if image is not None:
+        return open_squashfs(image)
+    if not is_ext_image(path):
+        raise NotFoundError(
+            f"the overlay {path} is neither a directory nor a squashfs, SIF or ext3 file"
+        )
+    with mounted_ext_image(path, writable=False) as top:
+        return open_overlay(top, base_owner)

@@ -67,6 +67,12 @@ def _squashfs() -> str | None:
     return f"{' and '.join(missing)} not installed" if missing else _fusermount()
 
 
+def _ext3() -> str | None:
+    if shutil.which("mkfs.ext3", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+        return "mkfs.ext3 is not installed"
+    return _program("fuse2fs", "-V")() or _fusermount()
+
+
 def _program(name: str, *arguments: str) -> Callable[[], str | None]:
     return lambda: _attempt([name, *(arguments or ("--version",))])
 
@@ -231,6 +237,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "docker-registry": _program("docker-registry"),
     "openssl": _program("openssl", "version"),
     "squashfs": _squashfs,
+    "ext3": _ext3,
     "umoci": _program("umoci"),
     "buildah": _program("buildah"),
     # Without a daemon: `docker manifest` speaks to registries itself.

@@ -151,7 +151,17 @@ def _overlays(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.Overlay
         return ()
     from rootless.cli.flags.storage import parse_overlay
 
-    return tuple(parse_overlay(each, getcwd) for each in _paths(parsed[rows.OVERLAY]))
+    asked = (parse_overlay(each, getcwd) for each in _paths(parsed[rows.OVERLAY]))
+    return tuple(each._replace(read_only=each.read_only or _is_packed(each.path)) for each in asked)
+
+
+def _is_packed(path: str) -> bool:
+    """Whether it is a squashfs or SIF file, which nobody can write to. Raises NotFoundError, InvalidDocumentError."""
+    if not os.path.isfile(path):
+        return False
+    from rootless.images.formats.squashfs import find_squashfs
+
+    return find_squashfs(path) is not None
 
 
 def _excluded(parsed: Parsed) -> frozenset[str]:

@@ -28,7 +28,6 @@ COMMANDS: dict[str, Missing] = {
     "key": _SIGNATURES,
     "keyserver": _SIGNATURES,
     "oci": Missing("the engine is its own OCI runtime"),
-    "overlay": Missing("an overlay is a directory", "use mkdir, and --overlay DIR"),
     "plugin": Missing("there are no plugins"),
     "push": Missing("SIF files are not pushed", "use 'rootless push' for images"),
     "registry": Missing("registries are those of docker", "use 'rootless login'"),

@@ -1,10 +1,10 @@
 """The directories of a container's writable layer, `upper` and `work`, on one file system.
 
 containers/<id>/upper, work             directories: the layer is in the container's own directory
-containers/<id>/upper -> PLACE/upper    links: it is in another place, which the user keeps (--overlay) or
-                                        which is made for this container and is named by its id
-/proc/<monitor>/fd/<N>/upper, work      it is in memory, while the container runs (--writable-tmpfs); the
-                                        directories of the container stay empty
+containers/<id>/upper -> PLACE/upper    links: it is in another place, a directory or an image file, which the user
+                                        keeps (--overlay), or which is made for this container and is named by its id
+/proc/<monitor>/fd/<N>/upper, work      while the container runs, it is in memory (--writable-tmpfs), and the
+                                        directories of the container stay empty, or in an image file
 """
 
 from __future__ import annotations
@@ -55,7 +55,12 @@ def make_layer(place: str) -> None:
 
 
 def require_place(name: str, place: str) -> None:
-    """Raises RootlessError if the layer of the container `name` is not there."""
+    """Raises RootlessError if the layer of the container `name` is not there, ConflictError if it is in an image file."""
+    if os.path.isfile(place):
+        raise ConflictError(
+            f"the writable layer of container {name} is in the image {place}, which can be read while the container runs",
+            hint=f"start it (rootless start {name})",
+        )
     if not os.path.isdir(f"{place}/{UPPER}"):
         raise RootlessError(
             f"the writable layer of container {name} is gone: {place} does not exist on this machine",

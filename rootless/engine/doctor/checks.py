@@ -8,6 +8,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 from rootless.cgroups.delegation import facts
@@ -43,6 +44,7 @@ def examine(environ: Mapping[str, str], paths: StoragePaths) -> list[Finding]:
         lambda: _private_networks(environ),
         lambda: _control_groups(environ),
         lambda: _kernel_overlay(paths),
+        _image_files,
         lambda: check_store(paths),
         lambda: check_runtime_directory(paths, environ),
     )
@@ -226,6 +228,22 @@ def _kernel_overlay(paths: StoragePaths) -> Finding:
         f"refused: {failure.strerror}",
         why,
         f"use {needed}, or the default storage driver, which does not need it",
+    )
+
+
+def _image_files() -> Finding:
+    subject = "image files"
+    why = "squashfuse reads squashfs and SIF files, and fuse2fs ext3 images for --overlay"
+    programs = (("squashfuse", "squashfuse"), ("fuse2fs", "fuse2fs"), ("fusermount3", "fuse3"))
+    lacking = [(program, package) for program, package in programs if which(program) is None]
+    if not lacking:
+        return Finding(subject, Verdict.OK, "the programs that read them are installed", why)
+    return Finding(
+        subject,
+        Verdict.DEGRADED,
+        f"not installed: {', '.join(program for program, _ in lacking)}",
+        why,
+        f"as root, install {' and '.join(package for _, package in lacking)}",
     )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 class PreparedLayer(NamedTuple):
-    """`kind` is a word of the record, `place` the directory that holds the layer where it is in another one than the
-    container's, `overlays` are the layers that are only read, top first.
+    """`kind` is a word of the record, `place` the directory or image that holds the layer where that is not the
+    container's directory, `overlays` are the layers that are only read, top first.
     """
 
     kind: str
@@ -57,7 +57,7 @@ def prepare_layer(
     in another place.
 
     Raises:
-        NotFoundError: a layer does not exist, or is neither a directory nor a squashfs file.
+        NotFoundError: a layer does not exist, or is neither a directory nor a file of a kind that is read.
         RootlessError: the writable one is a file, or the caller cannot write to it.
         HostSupportError: the place that the configuration names cannot be used.
         ConflictError: snapshots are asked for, and it is not in the store.
@@ -118,15 +118,25 @@ def _check_readable(path: str) -> None:
 
 
 def _make_writable(path: str) -> None:
-    if not os.path.isdir(path):
-        raise RootlessError(
-            f"the overlay {path} is not a directory, and only a directory can be written to",
-            hint=f"use --overlay {path}:ro",
-        )
     try:
-        make_layer(path)
+        if os.path.isdir(path):
+            make_layer(path)
+        else:
+            _check_image(path)
     except OSError as error:
         raise RootlessError(
             f"the overlay {path} cannot be written to: {(error.strerror or '').lower()}",
             hint=f"use --overlay {path}:ro to read it",
         ) from None
+
+
+def _check_image(path: str) -> None:
+    """Its directories are made when it is mounted. Raises OSError, RootlessError."""
+    from rootless.images.formats.ext_image import is_ext_image
+
+    if not is_ext_image(path):
+        raise RootlessError(
+            f"the overlay {path} cannot be written to: it is neither a directory nor an ext3 image",
+            hint=f"use --overlay {path}:ro",
+        )
+    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))

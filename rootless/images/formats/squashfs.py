@@ -1,16 +1,11 @@
-"""A squashfs image, in a file of its own or in a SIF file, as a layer in place.
-
-squashfuse serves it. Its mount is detached as soon as the top directory is open: from then on the
-descriptor alone keeps it, no other process sees it, and when the descriptor is closed, at the latest by
-the end of this process, the kernel ends the file system and with it squashfuse: nothing is left behind.
-"""
+"""A squashfs image, in a file of its own or in a SIF file, as a layer in place, which squashfuse serves."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
 
-from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError
+from rootless.errors import InvalidDocumentError, NotFoundError
 from rootless.images.formats.sif import HEADER_SIZE, is_sif, system_partition
 
 TYPE_CHECKING = False
@@ -20,7 +15,6 @@ if TYPE_CHECKING:
 _MAGIC = b"hsqs"
 # The first numbers inodes as the image does, so that the names of one file are seen to be of one.
 _PROGRAMS = ("squashfuse_ll", "squashfuse")
-_SECONDS = 60
 
 
 class SquashfsImage(NamedTuple):
@@ -59,15 +53,12 @@ def find_squashfs(path: str) -> SquashfsImage | None:
 def open_squashfs(image: SquashfsImage) -> DirectoryLayer:
     """The image as a layer; owners are those that it says. Raises HostSupportError,
     InvalidDocumentError."""
-    import tempfile
-
-    from unionfs.commands.mount import unmount
+    from rootless.images.formats.fuse_program import served
     from unionfs.directory.lower import DirectoryLayer
     from unionfs.ownership import Ownership
 
-    mountpoint = tempfile.mkdtemp(prefix="rootless-squashfs-")
-    try:
-        _serve(image, mountpoint)
+    options = (f"offset={image.offset}", "ro", "nosuid", "nodev")
+    with served(image.path, _PROGRAMS, options, package="squashfuse") as mountpoint:
         try:
             layer = DirectoryLayer(os.fsencode(mountpoint), ownership=Ownership.REAL)
             try:
@@ -81,34 +72,3 @@ def open_squashfs(image: SquashfsImage) -> DirectoryLayer:
             raise InvalidDocumentError(
                 f"cannot read {image.path}: its squashfs is damaged: {error.strerror}"
             ) from error
-        finally:
-            unmount(mountpoint, lazy=True)
-    finally:
-        os.rmdir(mountpoint)
-
-
-def _serve(image: SquashfsImage, mountpoint: str) -> None:
-    import shutil
-    import subprocess
-
-    program = next(filter(shutil.which, _PROGRAMS), None)
-    if program is None:
-        raise HostSupportError(
-            f"cannot read {image.path}: squashfuse is not installed",
-            hint="install squashfuse and fuse3",
-        )
-    # It returns when the image is mounted, and goes on serving it by itself.
-    argv = [program, "-o", f"offset={image.offset},ro,nosuid,nodev", image.path, mountpoint]
-    try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise HostSupportError(
-            f"cannot read {image.path}: {program} did not answer in time"
-        ) from None
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise InvalidDocumentError(
-            f"cannot read {image.path}: {program}: {said[-1] if said else done.returncode}"
-        )

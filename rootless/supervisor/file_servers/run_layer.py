@@ -1,5 +1,5 @@
 """The writable layer of one run of a container, where it is not in the container's own directory: a new one in memory,
-or one in another place, which has to be there and belongs to one container at a time.
+or one in another place, which has to be there and belongs to one container at a time: a directory or an ext3 image.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import time
 from rootless.containers.record import IN_MEMORY, IN_OVERLAY
 from rootless.containers.writable_layers.place import layer_directory, make_layer, require_place
 from rootless.durable import acquire_lock
-from rootless.errors import InUseError, LaunchError
+from rootless.errors import InUseError, LaunchError, UsageError
+from rootless.run_in_child import run_in_child
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.user_namespace import run_in_user_namespace
+from rootless.spec.storage_driver import StorageDriver
 from rootless.syscalls import descriptors, mount_flags, mounts
 from rootless.syscalls.processes import CLONE_NEWNS, unshare
 
@@ -27,8 +29,8 @@ _POLL_SECONDS = 0.01
 
 
 class RunLayer:
-    """`memory_fd` is the descriptor of a layer in memory, 0 for one elsewhere. It is gone when the last descriptor of it is
-    closed, however that happens.
+    """`memory_fd` is the descriptor of a layer in memory or in an image, 0 for one elsewhere. A layer in memory is gone,
+    and an image unmounted, when the last descriptor of it is closed, however that happens.
 
     Raises InUseError if another container has the layer, RootlessError if there is none.
     """
@@ -40,6 +42,14 @@ class RunLayer:
             self.memory_fd = _make_tmpfs(description.memory_size)
             return
         place = layer_directory(description.directory)
+        if os.path.isfile(place):
+            if description.storage_driver is StorageDriver.OVERLAY:
+                raise UsageError(
+                    f"the overlay {place} is an image, which kernel overlayfs cannot write to",
+                    hint="use --storage-driver unionfs",
+                )
+            self.memory_fd = _mount_image(place)
+            return
         require_place(description.record.name, place)
         if description.record.layer == IN_OVERLAY:
             self._lock = _lock(place)
@@ -86,6 +96,27 @@ def _make_tmpfs(size: int) -> int:
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise LaunchError(f"cannot mount a tmpfs for the writable layer: {reason}") from error
+    finally:
+        ours.close()
+        theirs.close()
+    return layer
+
+
+def _mount_image(path: str) -> int:
+    """A descriptor of the top of an ext3 image, which is mounted for nobody else. Raises RootlessError, OSError."""
+    ours, theirs = descriptors.pair()
+
+    def mount() -> None:
+        from rootless.images.formats.ext_image import mounted_ext_image
+
+        with mounted_ext_image(path, writable=True) as top:
+            make_layer(top)
+            fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptors.send(theirs, b"layer", [fd])
+
+    try:
+        run_in_child(mount)
+        _, (layer,) = descriptors.receive(ours, 16, 1)
     finally:
         ours.close()
         theirs.close()

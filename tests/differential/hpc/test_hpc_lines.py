@@ -13,7 +13,7 @@ from tests.differential.differences import Differences, check_reasons
 from tests.differential.hpc.run import Program, Seen, run_section, sections
 
 pytestmark = [
-    pytest.mark.needs("userns", "fuse", "subuid", "busybox", "squashfs"),
+    pytest.mark.needs("userns", "fuse", "subuid", "busybox", "squashfs", "ext3"),
     pytest.mark.slow,
 ]
 

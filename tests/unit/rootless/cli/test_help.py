@@ -67,6 +67,7 @@ COMMANDS = [
     "hpc shell",
     "hpc pull",
     "hpc inspect",
+    "hpc overlay",
     "network connect",
     "history",
     "inspect",

@@ -1,0 +1,158 @@
+"""An ext2, ext3 or ext4 file system in a file, as `apptainer overlay create` makes one for a writable layer. fuse2fs
+serves it; while it does, the file is locked, so that one process writes to it or several read it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rootless.containers.writable_layers.place import UPPER, make_layer
+from rootless.errors import (
+    ExistsError,
+    HostSupportError,
+    InUseError,
+    InvalidDocumentError,
+    RootlessError,
+)
+from rootless.images.formats.fuse_program import served
+from unionfs.syscalls.locks import lock_on_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_MAGIC, _MAGIC_OFFSET = b"\x53\xef", 1080  # s_magic of the superblock (linux/fs/ext4/ext4.h)
+_PROGRAM = "fuse2fs"
+_END_SECONDS = 5.0
+"""One that has just ended still writes what it has in memory."""
+_POLL_SECONDS = 0.02
+
+
+def is_ext_image(path: str) -> bool:
+    """By its first bytes; False for what is no regular file. Raises OSError."""
+    if not os.path.isfile(path):
+        return False
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, len(_MAGIC), _MAGIC_OFFSET) == _MAGIC
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def mounted_ext_image(path: str, *, writable: bool) -> Iterator[str]:
+    """The directory on which it is mounted during the block, and beyond it for what has been opened there.
+
+    Raises:
+        InUseError: another process writes to it, or reads it and it is to be written to.
+        HostSupportError: fuse2fs is not installed.
+        InvalidDocumentError: it cannot be mounted.
+        OSError: the file cannot be opened.
+    """
+    # fuse2fs has the lock as long as it has the file.
+    locks = [os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)]
+    try:
+        locks += _lock(path, locks[0], fcntl.LOCK_EX if writable else fcntl.LOCK_SH)
+        # fakeroot: owners in the image are data, as in any upper, and do not decide who may read.
+        options = ("fakeroot", "nosuid", "nodev", "rw" if writable else "ro")
+        with served(path, (_PROGRAM,), options, package=_PROGRAM, passed=locks) as mountpoint:
+            for each in locks:
+                os.close(each)
+            locks = []
+            _check(path, mountpoint)
+            yield mountpoint
+    finally:
+        for each in locks:
+            os.close(each)
+
+
+def _check(path: str, mountpoint: str) -> None:
+    """fuse2fs mounts more than it can read. Raises InvalidDocumentError."""
+    try:
+        os.listdir(mountpoint)
+    except OSError as error:
+        raise InvalidDocumentError(
+            f"cannot read {path}: its file system is damaged: {(error.strerror or '').lower()}",
+            hint=f"e2fsck {path}",
+        ) from error
+
+
+def _lock(path: str, fd: int, operation: int) -> list[int]:
+    """Lock the file; returns the descriptor of a substitute where its file system has no locks. Raises InUseError."""
+    until = time.monotonic() + _END_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+            return []
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise _in_use(path, operation) from error
+        except OSError as error:
+            try:
+                return [lock_on_node(error, fd, operation | fcntl.LOCK_NB)]
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise _in_use(path, operation) from error
+        time.sleep(_POLL_SECONDS)
+
+
+def _in_use(path: str, operation: int) -> InUseError:
+    hint = f"several can read it: --overlay {path}:ro" if operation == fcntl.LOCK_EX else None
+    return InUseError(f"the overlay {path} is in use by another container", hint=hint)
+
+
+def make_ext_image(
+    path: str, size: int, *, sparse: bool = False, directories: Sequence[str] = ()
+) -> None:
+    """Make a file of `size` bytes with an empty writable layer.
+
+    Args:
+        sparse: Take room on the disk only for what is written.
+        directories: Absolute paths of directories that the layer has from the beginning.
+
+    Raises:
+        ExistsError: there is something.
+        HostSupportError: mkfs.ext3 is missing.
+        RootlessError: it failed.
+    """
+    import shutil
+    import subprocess
+    import tempfile
+
+    program = shutil.which("mkfs.ext3", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        raise HostSupportError("mkfs.ext3 is not installed", hint="install the package e2fsprogs")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise ExistsError(f"{path} exists") from None
+    except OSError as error:
+        raise RootlessError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="rootless-image-") as top:
+            make_layer(top)
+            for each in directories:
+                os.makedirs(f"{top}/{UPPER}{each}", exist_ok=True)
+            if sparse:
+                os.ftruncate(fd, size)
+            else:
+                os.posix_fallocate(fd, 0, size)
+            done = subprocess.run(
+                [program, "-q", "-F", "-d", top, path],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                said = done.stderr.decode(errors="replace").strip().splitlines()
+                raise RootlessError(f"mkfs.ext3 failed: {said[-1] if said else done.returncode}")
+    except BaseException as error:
+        os.unlink(path)
+        if isinstance(error, OSError):
+            raise RootlessError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
+        raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,147 @@
+"""--overlay of an ext3 image: what is kept, who may have it, and what is left of it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox", "ext3")
+
+
+@pytest.fixture
+def image(cluster):
+    """An image of 64 MiB, which takes a few on the disk."""
+    path = cluster.cwd / "kept.img"
+    cluster.text("overlay", "create", "--sparse", path)
+    assert (path.stat().st_size, path.stat().st_blocks < 32768) == (64 << 20, True)
+    return path
+
+
+def is_clean(image):
+    e2fsck = shutil.which("e2fsck", path="/usr/sbin:/sbin:/usr/bin")
+    done = subprocess.run([e2fsck, "-fn", image], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def is_served(image):
+    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return any("fuse2fs" in line and str(image) in line for line in done.stdout.splitlines())
+
+
+def test_what_is_written_stays_in_the_image(cluster, image):
+    script = "echo kept > /new; rm /bin/tac; mkdir /d; mv /bin/wc /d; ln /new /d/link"
+    cluster.text("exec", "--overlay", image, "box:1", "sh", "-c", script)
+    for each in (image, f"{image}:ro"):
+        seen = cluster(
+            *("exec", "--overlay", each, "box:1", "sh", "-c"),
+            "cat /new; stat -c %h /d/link; ls -A /bin/tac /d",
+        )
+        assert seen.stdout.decode().split() == ["kept", "2", "/d:", "link", "wc"]
+    wait_until(lambda: not is_served(image))
+    assert is_clean(image)
+
+
+def test_one_writes_and_several_read(cluster, image):
+    with cluster.popen(
+        "exec", "--overlay", image, "box:1", "sh", "-c", "echo; sleep 1000"
+    ) as writer:
+        writer.stdout.readline()
+        done = cluster("exec", "--overlay", f"{image}:ro", "box:1", "true")
+        assert done.returncode == 125
+        assert f"the overlay {image} is in use" in done.stderr.decode()
+        writer.terminate()
+    reading = ("exec", "--overlay", f"{image}:ro", "box:1", "sh", "-c", "echo; sleep 1000")
+    with cluster.popen(*reading) as one, cluster.popen(*reading) as other:
+        assert one.stdout.readline() == other.stdout.readline() == b"\n"
+        assert b"in use" in cluster("exec", "--overlay", image, "box:1", "true").stderr
+        one.terminate()
+        other.terminate()
+    cluster.text("exec", "--overlay", image, "box:1", "true")
+
+
+def test_containers_of_run_have_it_while_they_run(rootless, cluster, image):
+    rootless("run", "-d", "--name", "keeper", "--overlay", image, "box:1", "sleep", "1000").ok()
+    rootless("exec", "keeper", "sh", "-c", "echo 1 > /new").ok()
+    assert rootless("diff", "keeper").ok().stdout == "A /new\n"
+    rootless("commit", "keeper", "with-new:1").ok()
+    rootless("stop", "-t", "0", "keeper").ok()
+    stopped = rootless("diff", "keeper")
+    assert stopped.status == 1
+    assert f"is in the image {image}, which can be read while the container runs" in stopped.stderr
+    rootless("start", "keeper").ok()
+    assert rootless("exec", "keeper", "cat", "/new").ok().stdout == "1\n"
+    rootless("rm", "-f", "keeper").ok()
+    assert rootless("run", "--rm", "with-new:1", "cat", "/new").ok().stdout == "1\n"
+    assert cluster.text("exec", "--overlay", image, "box:1", "cat", "/new") == "1\n"
+
+
+@pytest.mark.needs("subuid")
+def test_owners_are_kept_in_the_image(rootless, cluster, image):
+    script = "touch /new; chown 7:8 /new; chmod 4755 /new"
+    rootless("run", "--rm", "--overlay", image, "box:1", "sh", "-c", script).ok()
+    seen = rootless("run", "--rm", "--overlay", image, "box:1", "stat", "-c%u:%g %a", "/new")
+    assert seen.ok().stdout == "7:8 4755\n"
+
+
+def test_a_monitor_that_is_killed_leaves_no_program_and_no_damage(rootless, cluster, image):
+    rootless("run", "-d", "--name", "keeper", "--overlay", image, "box:1", "sleep", "1000").ok()
+    rootless("exec", "keeper", "sh", "-c", "echo 1 > /new; sync").ok()
+    (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
+    os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
+    wait_until(lambda: not is_served(image))
+    rootless("rm", "-f", "keeper").ok()
+    assert is_clean(image)
+    assert cluster.text("exec", "--overlay", image, "box:1", "cat", "/new") == "1\n"
+
+
+def test_a_full_image_is_told_to_the_program(cluster, image):
+    script = "dd if=/dev/zero of=/big bs=1M count=100 conv=fsync"
+    done = cluster("exec", "--overlay", image, "box:1", "sh", "-c", script)
+    assert done.returncode == 1
+    assert b"No space left on device" in done.stderr
+    assert (
+        cluster.text("exec", "--overlay", image, "box:1", "sh", "-c", "rm /big; echo ok") == "ok\n"
+    )
+
+
+def test_what_cannot_be_mounted_is_named(cluster, image, tmp_path):
+    truncated = tmp_path / "truncated.img"
+    truncated.write_bytes(image.read_bytes()[:20000])
+    image.chmod(0o400)
+    no_programs = {"PATH": str(tmp_path)}
+    for path, env, reason in (
+        (truncated, {}, f"cannot read {truncated}: "),
+        (f"{truncated}:ro", {}, f"cannot read {truncated}: "),
+        (image, {}, f"the overlay {image} cannot be written to: permission denied"),
+        (f"{image}:ro", no_programs, "fuse2fs is not installed"),
+    ):
+        done = cluster("exec", "--overlay", path, "box:1", "true", env=env)
+        assert done.returncode in {125, 126, 127}
+        assert reason in done.stderr.decode()
+    assert cluster("exec", "--overlay", f"{image}:ro", "box:1", "true").returncode == 0
+
+
+def test_kernel_overlayfs_is_refused(rootless, image):
+    options = ("--rm", "--storage-driver", "overlay", "--overlay", image)
+    done = rootless("run", *options, "box:1", "true")
+    assert done.status == 125
+    assert "is an image, which kernel overlayfs cannot write to" in done.stderr
+
+
+def test_create_takes_no_name_that_is_there(cluster, image):
+    (cluster.cwd / "directory").mkdir()
+    for name, reason in (
+        (image, "exists"),
+        ("directory", "is a directory, which needs no image"),
+        ("x.sif", "nothing is added to a SIF file"),
+        ("no/such/x.img", "cannot write no/such/x.img: no such file or directory"),
+    ):
+        done = cluster("overlay", "create", name)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert reason in done.stderr.decode()
+    assert not (cluster.cwd / "x.sif").exists()
