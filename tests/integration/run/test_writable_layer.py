@@ -124,7 +124,10 @@ class TestOverlay:
             (["--overlay", "{0}/none"], "the overlay {0}/none does not exist"),
             (["--overlay", "{0}", "--overlay", "{0}/b"], "the overlays {0} and {0}/b are both"),
             (["--overlay", "{0}", "--writable-tmpfs"], "--writable-tmpfs and the writable overlay"),
-            (["--overlay", "/etc/passwd"], "the overlay /etc/passwd is not a directory"),
+            (
+                ["--overlay", "/etc/passwd"],
+                "the overlay /etc/passwd cannot be written to: it is neither a directory nor an ext3 image",
+            ),
             (["--overlay", "/etc/passwd:ro"], "the overlay /etc/passwd is neither a directory nor"),
             (["--overlay", "/usr"], "the overlay /usr cannot be written to: permission denied"),
         ],
