@@ -56,7 +56,8 @@ def print_list(
         for line in lines:
             print(line)
         return
-    header = render(template, Struct(kind, _header(titles, rows)))
+    shown = rows[0] if rows else sample or {}
+    header = render(template, Struct(kind, _header(titles, shown)))
     cells = [line.split("\t") for line in (header, *lines)]
     width = max(map(len, cells))
     padded = [[*line, *[""] * (width - len(line))] for line in cells]
@@ -127,11 +128,11 @@ def check_template(form: str | None) -> None:
         print_documents(form, ())
 
 
-def _header(titles: Titles, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    header: dict[str, Any] = dict(titles)
-    for row in rows[:1]:
-        for name, value in row.items():
-            if callable(value):
-                # Docker titles a column of one label by its name.
-                header[name] = lambda key: str(key).replace("-", " ").replace(".", " ").upper()
-    return header
+def _header(titles: Titles, row: Mapping[str, Any]) -> dict[str, Any]:
+    methods = {name: _label_title for name, value in row.items() if callable(value)}
+    return {**titles, **methods}
+
+
+def _label_title(key: object) -> str:
+    """Docker titles a column of one label by the last part of its name."""
+    return str(key).rpartition(".")[2].replace("-", " ").replace("_", " ")

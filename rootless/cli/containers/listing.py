@@ -215,7 +215,7 @@ def _row(
         "ID": record.id if full else short_id(record.id),
         "Image": record.image or "<rootfs>",
         "Label": lambda key: record.labels.get(str(key), ""),
-        "Labels": ",".join(f"{key}={value}" for key, value in record.labels.items()),
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(record.labels.items())),
         "LocalVolumes": str(sum(each.is_volume for each in mounts)),
         "Mounts": ",".join(shown),
         "Names": record.name,
