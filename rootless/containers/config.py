@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _OF_THE_RUN = frozenset({"HOSTNAME", "TERM"})
 """Variables that a container gets because it is one."""
+_DEFAULT_PATH = f"PATH={extensions.DEFAULT_PATH}"
+"""Which it gets where neither its image nor the caller names another."""
 
 
 _MAPPINGS = [{"containerID": int, "hostID": int, "size": int}]
@@ -117,7 +119,7 @@ def config_of(
     config = dict(image)
     entrypoint, arguments = _command(list(plain_arguments(tuple(process["args"]))), image)
     config["Entrypoint"], config["Cmd"] = entrypoint, arguments
-    config["Env"] = _variables(process.get("env", []), image)
+    config["Env"] = _variables(process.get("env", []), image) or None
     user = spec.get("annotations", {}).get(extensions.USER, "0")
     if user != (image.get("User") or "0"):
         config["User"] = user
@@ -144,5 +146,6 @@ def _variables(run: Sequence[str], image: Mapping[str, Any]) -> list[str]:
     return [
         entry
         for entry in run
-        if (name := entry.partition("=")[0]) in given or name not in _OF_THE_RUN
+        if (name := entry.partition("=")[0]) in given
+        or (name not in _OF_THE_RUN and entry != _DEFAULT_PATH)
     ]
