@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 
 from rootless.light_stdlib import signal
-from rootless.syscalls.processes import close_from
+from rootless.syscalls.processes import close_from, set_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+_NAME = b"rootless-init"
 
 # Stop signals of a background process that touches the terminal: the command's own affair.
 _NOT_FORWARDED = frozenset({signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU})
@@ -27,6 +29,7 @@ _TO_ITS_GROUP = frozenset({signal.SIGTSTP, signal.SIGCONT})
 def reap_until(child: int, stops: int = -1) -> NoReturn:
     """Serve as init until `child` ends, then exit with its status (128+n for a signal). Signals
     must be blocked. `stops`: a pipe, to which a byte is written each time the child stops."""
+    set_name(_NAME)
     if stops >= 0:
         os.dup2(stops, 0)
     close_from(0 if stops < 0 else 1)

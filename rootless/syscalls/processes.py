@@ -50,6 +50,7 @@ _LARGEST_TABLE = 65536
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
@@ -167,6 +168,12 @@ def _prctl() -> ctypes._NamedFuncPointer:
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     return check(int(_prctl()(option, arg2, arg3, arg4, arg5)))
+
+
+def set_name(name: bytes) -> None:
+    """Be called that in lists of processes: comm in proc(5), of which the kernel keeps 15 bytes."""
+    data = bytearray(name.ljust(16, b"\0"))
+    prctl(PR_SET_NAME, ctypes.addressof(ctypes.c_int.from_buffer(data)))
 
 
 def sethostname(name: str) -> None:
