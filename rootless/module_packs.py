@@ -44,8 +44,8 @@ NAMES = (
 """AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
 follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
 of a rank (`run --join`, `hpc --sharens`), and JOIN, or HPC and HPC_JOIN, follow if its command line has to be read. HPC is that
-of `hpc`, and IN_PLACE follows. RESUMED_CLIENT is that of a client of `run` that stood by, RESUMED_SERVER that of a container's
-file server."""
+of `hpc`, and IN_PLACE follows. RESUMED_CLIENT is that of a client of `run`, `attach` or `start` that stood by,
+RESUMED_SERVER that of a container's file server."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""

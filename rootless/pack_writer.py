@@ -144,6 +144,7 @@ MODULES = {
     ),
     RESUMED_CLIENT: (
         _FINDER,
+        "rootless.cli.containers.ending",
         "rootless.cli.escape",
         "rootless.cli.run.ending",
         "rootless.run_in_child",

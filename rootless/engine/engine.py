@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rootless.engine.captured import Completed
     from rootless.engine.doctor.findings import Finding as HostFinding
     from rootless.engine.lifecycle.conditions import Conditions
+    from rootless.engine.lifecycle.patient_wait import ResumedWait
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.slim_image import SlimImage, SlimRequest
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
-    from rootless.supervisor.foreground import Outcome
+    from rootless.supervisor.foreground import Outcome, Resumed
 
 
 class Engine(ContainerStore):
@@ -208,11 +209,13 @@ class Engine(ContainerStore):
 
         verbs.kill(self.paths, self._container(name), signal)
 
-    def wait(self, name: str) -> int:
-        """Wait for the end of a container; returns its exit status. Raises NotFoundError."""
+    def wait(self, name: str, resumed: ResumedWait | None = None) -> int:
+        """Wait for the end of a container; returns its exit status. `resumed` is for the command line, whose
+        process may stand by. Raises NotFoundError.
+        """
         from rootless.engine.lifecycle import verbs
 
-        return verbs.wait(self.paths, self._container(name))
+        return verbs.wait(self.paths, self._container(name), resumed)
 
     def wait_for(self, name: str, conditions: Conditions, *, interval: float = 0.25) -> int:
         """Wait until a container has a status or a health; returns its exit status if it has ended, else -1.
@@ -382,9 +385,13 @@ class Engine(ContainerStore):
         stdin: bool = True,
         signals: bool = True,
         detach_keys: bytes = b"",
+        resumed: Resumed | None = None,
     ) -> Outcome:
         """Connect this process's standard streams to those of a container that runs, to its end or
         until the user detaches.
+
+        Args:
+            resumed: For the command line, whose process may stand by; as in `run_in_foreground`.
 
         Raises:
             NotFoundError: there is no such container.
@@ -403,14 +410,22 @@ class Engine(ContainerStore):
         attachment = Attachment(
             stdin and options.interactive, signals=signals, detach_keys=detach_keys
         )
-        return attach.attach(self.paths, record, attachment, terminal=options.terminal)
+        return attach.attach(
+            self.paths, record, attachment, terminal=options.terminal, resumed=resumed
+        )
 
     def start_attached(
-        self, name: str, *, stdin: bool = False, signals: bool = True, detach_keys: bytes = b""
+        self,
+        name: str,
+        *,
+        stdin: bool = False,
+        signals: bool = True,
+        detach_keys: bytes = b"",
+        resumed: Resumed | None = None,
     ) -> Outcome:
         """Start a container that does not run, connected to this process's standard output and error,
         and with `stdin` to its standard input, to its end or until the user detaches; one that runs is
-        attached to. It outlives this process.
+        attached to. It outlives this process. `resumed`: as in `attach`.
 
         Raises NotFoundError, ConflictError for one that is paused, LaunchError if its command cannot be
         executed.
@@ -422,7 +437,9 @@ class Engine(ContainerStore):
         attachment = Attachment(
             stdin and options.interactive, signals=signals, detach_keys=detach_keys
         )
-        return attach.start_attached(self.paths, record, attachment, terminal=options.terminal)
+        return attach.start_attached(
+            self.paths, record, attachment, terminal=options.terminal, resumed=resumed
+        )
 
     def logs(
         self, name: str, request: LogRequest | None = None, *, cancelled: int | None = None

@@ -52,7 +52,7 @@ class MonitorClient:
         """
         from rootless.supervisor.control_socket import connect
 
-        client = cls(connect(directory), lambda: "the monitor of the container has ended")
+        client = cls(connect(directory), _ended_because)
         client.hello()
         return client
 
@@ -187,3 +187,8 @@ class MonitorClient:
             # The monitor may have sent why before it ended.
             while True:
                 self.receive()
+
+
+def _ended_because() -> str:
+    """Of a monitor that this process has not started."""
+    return "the monitor of the container has ended"

@@ -84,46 +84,52 @@ def run_in_foreground(
     Raises what `prepare` raises, and RootlessError if the container could not be started or its
     monitor was killed.
     """
-    return ForegroundRun(started, attachment, terminal=terminal, resumed=resumed).run(prepare)
+    client = started.client
+
+    def begin() -> int:
+        # All at once: the answers come when the container has been created.
+        client.hello()
+        client.attach(attachment.numbers(), job_control=attachment.job_control)
+        client.start()
+        description = prepare(started.pid)
+        streams = attachment.stdin, True, True
+        started.describe(
+            description._replace(streams=streams, ends_with_client=True, input_once=True)
+        )
+        return 0
+
+    return ForegroundClient(
+        client, attachment, started.wait, terminal=terminal, resumed=resumed
+    ).run(begin)
 
 
-class ForegroundRun:
-    """A container that `run` starts and waits for."""
+class ForegroundClient:
+    """A container that this process runs, or is attached to, and waits for. `leave` is called at the end, unless the user has
+    detached.
+    """
 
     def __init__(
         self,
-        started: StartedMonitor,
+        client: MonitorClient,
         attachment: Attachment,
+        leave: Callable[[], None],
         *,
         terminal: bool,
         resumed: Resumed | None,
     ) -> None:
-        self._started = started
-        self._attachment = attachment
+        self._client = client
+        self._leave = leave
         self._numbers = forwarded(attachment, terminal=terminal)
         self._resumed = resumed
         self._command = sys.orig_argv
         stand_by = None if resumed is None else self._stand_by
-        self._foreground = Foreground(started.client, attachment, stand_by)
+        self._foreground = Foreground(client, attachment, stand_by)
 
-    def run(self, prepare: Callable[[int], LaunchDescription]) -> Outcome:
-        """As `run_in_foreground`."""
-        started, attachment = self._started, self._attachment
-        client = started.client
-        try:
-            with Forwarding(client.signal, self._numbers):
-                # All at once: the answers come when the container has been created.
-                client.hello()
-                client.attach(attachment.numbers(), job_control=attachment.job_control)
-                client.start()
-                description = prepare(started.pid)
-                streams = attachment.stdin, True, True
-                started.describe(
-                    description._replace(streams=streams, ends_with_client=True, input_once=True)
-                )
-                return self._foreground.run()
-        finally:
-            self._leave()
+    def run(self, begin: Callable[[], int]) -> Outcome:
+        """`begin` sends the first requests, the last of which attaches, and returns the PID of the container, 0 if it is yet to
+        be started. Raises what `begin` raises, and RootlessError if the monitor was killed.
+        """
+        return self._until_end(lambda: self._foreground.run(begin()))
 
     def resume(self) -> NoReturn:
         """Go on in the program that is executed after the process stood by."""
@@ -131,17 +137,17 @@ class ForegroundRun:
         self._resumed(self._go_on)
 
     def _go_on(self) -> Outcome:
-        try:
-            with Forwarding(self._started.client.signal, self._numbers):
-                return self._foreground.go_on()
-        finally:
-            self._leave()
+        return self._until_end(self._foreground.go_on)
 
-    def _leave(self) -> None:
-        if self._foreground.is_detached:
-            self._started.client.close()
-        else:
-            self._started.wait()
+    def _until_end(self, run: Callable[[], Outcome]) -> Outcome:
+        try:
+            with Forwarding(self._client.signal, self._numbers):
+                return run()
+        finally:
+            if self._foreground.is_detached:
+                self._client.close()
+            else:
+                self._leave()
 
     def _stand_by(self, waits: Mapping[int, int], signals: frozenset[int]) -> None:
         try:

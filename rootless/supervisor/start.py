@@ -47,7 +47,7 @@ _NO_PROCESS = 75
 class StartedMonitor:
     """A monitor that has been started. `client` is connected to it.
 
-    Leave it by `wait`, which ends the monitor if it was given no description, or by leaving the
+    Leave it by `wait`, which ends the monitor if it was given no description, by `leave`, or by leaving the
     process: whether the container ends with it is up to `ends_with_client` of the description.
     """
 
@@ -77,6 +77,13 @@ class StartedMonitor:
         self.client.close()
         self._close_writer()
         self._reap()
+
+    def leave(self) -> None:
+        """End the connection. A monitor that has not started its container ends too, and is waited for."""
+        if self.client.has_started:
+            self.client.close()
+        else:
+            self.wait()
 
     def _close_writer(self) -> None:
         if self._writer >= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless.cli.containers.attaching import DETACH_KEYS, SIG_PROXY, detach_keys
 from rootless.cli.containers.chosen import LATEST, with_latest
+from rootless.cli.containers.ending import AttachedEnding
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 
@@ -19,6 +20,7 @@ def attach(parsed: Parsed, settings: Settings) -> int:
         stdin=not parsed[_NO_STDIN],
         signals=parsed[SIG_PROXY],
         detach_keys=detach_keys(parsed),
+        resumed=AttachedEnding(settings.debug).exit_after,
     )
     return outcome.status
 

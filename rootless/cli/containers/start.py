@@ -6,6 +6,7 @@ import sys
 
 from rootless.cli.containers.attaching import DETACH_KEYS, SIG_PROXY, detach_keys
 from rootless.cli.containers.chosen import CIDFILE, FILTER, LATEST, all_flag, selected
+from rootless.cli.containers.ending import AttachedEnding
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import for_each
@@ -37,6 +38,7 @@ def start(parsed: Parsed, settings: Settings) -> int:
         stdin=parsed[_INTERACTIVE],
         signals=parsed[SIG_PROXY],
         detach_keys=detach_keys(parsed),
+        resumed=AttachedEnding(settings.debug).exit_after,
     )
     return outcome.status
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rootless.cli.containers.chosen import IGNORE, LATEST, chosen
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
 from rootless.cli.output import for_each
+from rootless.cli.process import exit_status_of, exit_with
 from rootless.errors import NotFoundError, UsageError
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
+    from rootless.engine import Engine
     from rootless.engine.lifecycle.conditions import Conditions
 
 _CONDITIONS = (
@@ -43,20 +49,53 @@ def wait(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
     conditions = _conditions(parsed[_CONDITION])
     interval = _seconds(parsed[_INTERVAL] or "250ms")
+    names, ignore = chosen(parsed, engine, "wait"), parsed[_IGNORE]
+    if conditions is None:
+        return _Waiting(settings, tuple(names), ignore).go_on(engine)
 
     def wait_for_one(name: str) -> None:
-        try:
-            if conditions is None:
-                status = engine.wait(name)
-            else:
-                status = engine.wait_for(name, conditions, interval=interval)
-        except NotFoundError:
-            if not parsed[_IGNORE]:
-                raise
-            status = -1
-        print(status, flush=True)
+        _print_status(lambda: engine.wait_for(name, conditions, interval=interval), ignore)
 
-    return for_each(chosen(parsed, engine, "wait"), wait_for_one)
+    return for_each(names, wait_for_one)
+
+
+class _Waiting(NamedTuple):
+    """The containers whose end is still waited for, and the exit status so far."""
+
+    settings: Settings
+    names: tuple[str, ...]
+    ignore: bool
+    status: int = 0
+
+    def go_on(self, engine: Engine) -> int:
+        status = self.status
+        for number, name in enumerate(self.names):
+            waiting = self._replace(names=self.names[number:], status=status)
+            status |= waiting.end_of_first(partial(engine.wait, name, waiting.exit_after))
+        return status
+
+    def end_of_first(self, wait: Callable[[], int]) -> int:
+        return for_each(self.names[:1], lambda _: _print_status(wait, self.ignore))
+
+    def exit_after(self, wait: Callable[[], int]) -> NoReturn:
+        """Wait for the first container, in a process that stood by, then for the others, and exit as `wait` does."""
+
+        def go_on() -> int:
+            status = self.status | self.end_of_first(wait)
+            left = self._replace(names=self.names[1:], status=status)
+            return left.go_on(engine_of(self.settings)) if left.names else status
+
+        exit_with(exit_status_of(go_on, debug=self.settings.debug))
+
+
+def _print_status(wait: Callable[[], int], ignore: bool) -> None:
+    try:
+        status = wait()
+    except NotFoundError:
+        if not ignore:
+            raise
+        status = -1
+    print(status, flush=True)
 
 
 def _conditions(words: Sequence[str]) -> Conditions | None:

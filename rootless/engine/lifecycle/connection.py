@@ -108,11 +108,15 @@ class AwaitedEnd:
         try:
             return self._client.receive_until(*(kinds or (Kind.EXITED,)))
         except MonitorEndedError:
-            wait_for_end(self._record, _END_WAIT)
-            reconcile(self._paths.containers)
+            self.reconcile()
             return None
         finally:
             self._client.close()
+
+    def reconcile(self) -> None:
+        """Record the end of a container whose monitor was killed."""
+        wait_for_end(self._record, _END_WAIT)
+        reconcile(self._paths.containers)
 
     def fileno(self) -> int:
         return self._client.fileno()

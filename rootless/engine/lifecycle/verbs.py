@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.engine.lifecycle.connection import AwaitedEnd
+    from rootless.engine.lifecycle.patient_wait import ResumedWait
 
 
 def upgrade_server(paths: StoragePaths, record: ContainerRecord) -> None:
@@ -124,9 +125,13 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
     ending.wait(Kind.EXITED if number == signal.SIGKILL else Kind.DONE, Kind.EXITED)
 
 
-def wait(paths: StoragePaths, record: ContainerRecord) -> int:
-    """The exit status of a container, when it has ended."""
+def wait(paths: StoragePaths, record: ContainerRecord, resumed: ResumedWait | None = None) -> int:
+    """The exit status of a container, when it has ended. With `resumed` the process may stand by, and then goes on there."""
     ending = _begin_wait(paths, record)
+    if ending is not None and resumed is not None:
+        from rootless.engine.lifecycle.patient_wait import PatientWait
+
+        return PatientWait(paths, record, ending, resumed).status()
     message = None if ending is None else ending.wait()
     if message is not None:
         return int(message.fields["status"])
