@@ -13,12 +13,14 @@ from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
 from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
-from rootless.light_stdlib import signal
+from rootless.light_stdlib import read_file, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MASKS = (b"SigBlk:", b"SigIgn:", b"SigCgt:")
+"""Lines of proc_pid_status(5)."""
 _AGAIN = 0.25
 """Seconds from one signal to a monitor to the next."""
 KILLED = 137
@@ -97,11 +99,23 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
 
     Raises RootlessError if the monitor is still there after that.
     """
+    # To a monitor of a release before that signal it is SIGTERM that kills the container.
+    number = KILL_CONTAINER if _is_known(KILL_CONTAINER, record.monitor_pid) else signal.SIGTERM
     # SIGCONT lets a monitor that is stopped take the other signal.
-    if not _has_ended(record, timeout, (KILL_CONTAINER, signal.SIGCONT)) and not _has_ended(
+    if not _has_ended(record, timeout, (number, signal.SIGCONT)) and not _has_ended(
         record, timeout, (signal.SIGKILL,)
     ):
         raise RootlessError(f"container {record.name} did not end within {2 * timeout:g} seconds")
+
+
+def _is_known(number: int, pid: int) -> bool:
+    """Whether a process catches, ignores or blocks a signal: its default action is not what follows."""
+    try:
+        status = read_file(f"/proc/{pid}/status")
+    except OSError:
+        return False  # it has ended
+    masks = (line.split()[1] for line in status.splitlines() if line.startswith(_MASKS))
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 def wait_for_end(record: ContainerRecord, timeout: float) -> None:

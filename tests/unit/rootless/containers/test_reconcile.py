@@ -45,6 +45,18 @@ def test_monitor_that_hangs_is_killed(deaf: subprocess.Popen[bytes]) -> None:
     assert deaf.wait(10) == -9
 
 
+def test_monitor_of_an_earlier_release_kills_its_container_at_sigterm() -> None:
+    program = (
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7));"
+        "sys.stdout.write('x'); sys.stdout.flush(); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        kill_and_wait(monitored(process), 10)
+        assert process.wait(10) == 7
+
+
 def test_monitor_that_is_only_waited_for_is_not_killed(deaf: subprocess.Popen[bytes]) -> None:
     with pytest.raises(RootlessError, match="did not end within"):
         wait_for_end(monitored(deaf), 0.1)
