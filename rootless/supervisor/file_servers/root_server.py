@@ -50,6 +50,7 @@ class RootServer:
         self._description = description
         self._server = server
         self._upgrade: ServerUpgrade | None = None
+        self._is_of_another_release = False
         self._replacements: list[float] = []
         """When file servers were replaced, by the monotonic clock."""
         server.describe(description, layer=layer)
@@ -137,11 +138,12 @@ class RootServer:
         if (
             self.has_ended
             or len(self._replacements) >= _MAX_REPLACEMENTS
-            or not self._server.can_be_replaced()
+            or not (self._server.can_be_replaced() or self._has_not_understood())
         ):
             return False
         self._replacements.append(now)
         log(self._server.exit_reason() + "; another one goes on")
+        self._is_of_another_release = False
         try:
             self._server = self._server.replace(self._description)
         except OSError as error:
@@ -152,6 +154,14 @@ class RootServer:
             return False
         return True
 
+    def _has_not_understood(self) -> bool:
+        """Whether it is of another release and has failed, as one does to which the description is strange."""
+        return (
+            self._is_of_another_release
+            and not self._server.is_finished()
+            and self._server.is_continued()
+        )
+
     def _take_over(self, other: FileServer, keeper: RecordKeeper) -> bool:
         """Replace this server by another one, which waits for its description. False if the
         kernel cannot go on with another.
@@ -160,6 +170,7 @@ class RootServer:
             return False
         self._server.kill()
         self._server = self._server.replace(self._description, other)
+        self._is_of_another_release = True
         keeper.server_replaced(self._server.pid)
         return True
 

@@ -8,6 +8,7 @@ import pytest
 from rootless.errors import RootlessError
 from rootless.supervisor.client import MonitorClient
 from rootless.supervisor.protocol import Kind
+from tests.support.releases import copied_tree, start_from
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend")
@@ -55,6 +56,30 @@ def test_server_that_does_not_come_up_leaves_the_old_one(rootless, executable, m
     assert server_of(rootless) == before
     output, _ = running.communicate(b"\n", timeout=30)
     assert output == b"fine\n"
+
+
+def test_server_that_does_not_understand_the_description_is_replaced_by_one_that_does(
+    rootless, tmp_path
+):
+    running = start(rootless, "echo up; read x; cat /etc/hostname > /copy && echo fine")
+    tree = copied_tree(tmp_path)
+    with open(tree / "rootless/containers/launch_description.py", "a") as module:
+        module.write("def unpack(_): raise TypeError('of another release')\n")
+    before = server_of(rootless)
+    upgrade = start_from(rootless, tree, "system", "upgrade-servers")
+    assert upgrade.communicate(timeout=60)[0] == b"c1\n"
+    wait_until(lambda: is_own_server(server_of(rootless), before))
+    output, _ = running.communicate(b"\n", timeout=30)
+    assert output == b"fine\n"
+
+
+def is_own_server(pid, before):
+    """It has been forked by the monitor."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return pid != before and b"file_servers.executed" not in file.read()
+    except FileNotFoundError:
+        return False  # the record still has the one that has failed
 
 
 def test_container_that_does_not_run_is_refused(rootless):
