@@ -16,21 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 _SECONDS = 20
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def docker_registry(directory: Path, **sections: Mapping[str, object]) -> Iterator[str]:
     """A registry with its data in `directory`; yields HOST:PORT. `sections` add to its configuration."""
-    port = _free_port()
+    port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
     http = {"addr": f"127.0.0.1:{port}", "secret": "x", **sections.pop("http", {})}
     configuration = {

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 KILL_WAIT = 2
@@ -46,14 +47,6 @@ PartitionName=all Nodes=ALL Default=YES OverSubscribe=FORCE:8 State=UP
 """
 
 
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 class Slurm:
     """`env` has what the commands of Slurm need. A context, in which the node is up."""
 
@@ -84,12 +77,11 @@ class Slurm:
         # if it is there: of another Slurm of this account, or of one that was killed.
         for name in ("spool", "state", "tmp"):
             (self.directory / name).mkdir()
-        controller_port, node_port = _free_ports(2)
         self.configuration.write_text(
             _CONFIGURATION.format(
                 host=socket.gethostname().split(".")[0],
-                controller_port=controller_port,
-                node_port=node_port,
+                controller_port=free_port(),
+                node_port=free_port(),
                 user=getpass.getuser(),
                 directory=self.directory,
                 kill_wait=KILL_WAIT,

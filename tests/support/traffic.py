@@ -124,13 +124,6 @@ def is_free(port: int, address: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port() -> int:
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def children(pid: int, name: str) -> list[int]:
     """PIDs of the children of a process whose names begin like this."""
     return [each for each in children_of(pid) if _name(each).startswith(name)]

@@ -84,7 +84,7 @@ def test_a_locked_cache_is_used_by_one_at_a_time(builds):
     )
     context = builds.context(dockerfile)
     both = [builds.rootless.popen("build", "--build-arg", f"n={n}", str(context)) for n in (1, 2)]
-    assert [each.wait(30) for each in both] == [0, 0]
+    assert [each.wait(120) for each in both] == [0, 0]
 
 
 def test_a_secret_reaches_the_command_and_nothing_else(builds, tmp_path):

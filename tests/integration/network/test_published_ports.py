@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.traffic import ROOT, ask, children, exchange, free_port, is_free, serving
+from tests.support.ports import free_port
+from tests.support.traffic import ROOT, ask, children, exchange, is_free, serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")

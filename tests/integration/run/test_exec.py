@@ -277,7 +277,7 @@ def test_terminal_is_the_containers_and_follows_the_callers_size(shell):
     shell.expect(b"xterm")
     shell.expect(PROMPT)
     shell.resize(40, 100)
-    shell.type(b"sleep 0.2; stty size\n")
+    shell.type(b"until stty size | grep -q ' 100$'; do sleep 0.05; done; stty size\n")
     shell.expect(b"40 100")
     shell.type(b"exit 5\n")
     assert shell.process.wait(30) == 5

@@ -172,7 +172,7 @@ def test_stop_waits_for_the_handler_and_then_kills(rootless):
     ran(rootless, "web")
     begin = time.monotonic()
     assert rootless("stop", "-t", "1", "slow", "web").ok().stdout == "slow\nweb\n"
-    assert 0.9 < time.monotonic() - begin < 5
+    assert 0.9 < time.monotonic() - begin < 9  # and not docker's ten
     assert state(rootless, "slow")["ExitCode"] == 137
     assert state(rootless, "web")["ExitCode"] == 0
 
@@ -180,8 +180,8 @@ def test_stop_waits_for_the_handler_and_then_kills(rootless):
 def test_stop_does_not_wait_for_a_process_that_cannot_see_the_signal(rootless):
     rootless("run", "-d", "--name", "web", "--rootfs", "/", "sleep", "100").ok()
     begin = time.monotonic()
-    rootless("stop", "web").ok()
-    assert time.monotonic() - begin < 5
+    rootless("stop", "-t", "60", "web").ok()
+    assert time.monotonic() - begin < 30
     assert state(rootless, "web")["ExitCode"] == 137
 
 

@@ -154,9 +154,10 @@ def test_network_none_has_loopback_only(rootless):
 
 
 def test_init_reaps_zombies(rootless):
-    script = "(sleep 0 &); sleep 0.2; cat /proc/[0-9]*/stat | awk '$3 == \"Z\"' | wc -l"
+    zombies = "cat /proc/[0-9]*/stat | awk '$3 == \"Z\"' | grep -q ."
+    script = f"(sleep 0 &); sleep 0.2; n=0; while {zombies} && [ $((n+=1)) -lt 50 ]; do sleep 0.2; done; echo $n"
     result = host(rootless, "sh", "-c", script, options=["--init"]).ok()
-    assert result.stdout.strip() == "0"
+    assert int(result.stdout) < 50
 
 
 def test_cidfile_and_name(rootless, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 
 import rootless as package
 from tests.support.file_servers import volume_servers
+from tests.support.ports import free_port
 from tests.support.releases import (
     copied_tree,
     install_another_release,
@@ -19,7 +20,7 @@ from tests.support.releases import (
     start_from,
 )
 from tests.support.standby import MEMORY, memory_of, stands_by
-from tests.support.traffic import ROOT, children, exchange, free_port, is_free, serving
+from tests.support.traffic import ROOT, children, exchange, is_free, serving
 from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")

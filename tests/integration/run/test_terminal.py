@@ -42,7 +42,7 @@ def test_terminal_has_the_callers_size_and_follows_it(shell):
     shell.expect(b"\nset")
     shell.expect(PROMPT)
     shell.resize(40, 100)
-    shell.type(b"sleep 0.2; stty size\n")
+    shell.type(b"until stty size | grep -q ' 100$'; do sleep 0.05; done; stty size\n")
     shell.expect(b"40 100")
 
 
@@ -125,13 +125,14 @@ def test_detach_keys_leave_the_container_running(terminal, rootless):
 def test_detached_container_writes_more_than_a_terminal_holds_and_ends(
     terminal, rootless, tmp_path
 ):
-    script = f"echo up; sleep 0.5; seq 1 200000; touch {tmp_path}/done"
+    script = f"echo up; until test -e {tmp_path}/go; do sleep 0.1; done; seq 1 200000; touch {tmp_path}/done"
     user = terminal(
         *("sh", "-c", script), options=("-it", "--name", "fred", "-v", f"{tmp_path}:{tmp_path}")
     )
     user.expect(b"up")
     user.type(DETACHED)
     assert user.wait() == 0
+    (tmp_path / "go").touch()
     wait_until(lambda: "fred" not in rootless("ps", "-a").ok().stdout, 60)
     assert (tmp_path / "done").exists()
 
