@@ -30,6 +30,10 @@ _RESERVE = 4096
 """Bytes by which a reserve is at least larger than the content it is to replace."""
 
 
+_NFS_WAIT = 2.0
+"""Seconds for a client of NFS to remove a file that has just been closed."""
+
+
 def fsync_directory(directory: StrPath) -> None:
     """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
     themselves."""
@@ -148,7 +152,10 @@ def _keep_reserve(reserve: str, size: int) -> None:
     except OSError:
         pass  # a smaller one, and its inode, are better than none
     finally:
-        os.close(fd)
+        try:
+            os.close(fd)
+        except OSError:
+            pass  # on NFS a full disk may be reported here alone
 
 
 def replace_file(path: StrPath, write: Callable[[int], None], mode: int = 0o644) -> None:
@@ -268,6 +275,27 @@ def remove_tree(path: StrPath) -> None:
     no error."""
     if _remove_small_tree(os.fspath(path)):
         return
+    import time
+
+    until = time.monotonic() + _NFS_WAIT
+    while True:
+        try:
+            _remove_any_tree(path)
+            return
+        except OSError as error:
+            if not is_name_of_open_file(error) or time.monotonic() > until:
+                raise
+        time.sleep(0.02)
+
+
+def is_name_of_open_file(error: OSError) -> bool:
+    """Whether a tree cannot be deleted for a file that was removed while it was open: a client of NFS gives it another name,
+    which it removes some time after the file has been closed.
+    """
+    return error.errno == errno.EBUSY and "/.nfs" in str(error.filename)
+
+
+def _remove_any_tree(path: StrPath) -> None:
     import shutil
 
     def allow_and_retry(

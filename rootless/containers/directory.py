@@ -25,6 +25,7 @@ from rootless.containers.timestamps import timestamp
 from rootless.durable import (
     NO_ROOM,
     fsync_directory,
+    is_name_of_open_file,
     locked,
     remove_tree,
     write_atomically,
@@ -284,7 +285,12 @@ class Containers:
             self._delete(place)
         has_snapshots = os.path.exists(snapshots_of(trash))
         if os.path.lexists(trash):
-            self._delete(trash)
+            try:
+                self._delete(trash)
+            except OSError as error:
+                if not is_name_of_open_file(error):
+                    raise
+                # The container is gone, and what is left of its directory is found by `leftovers`.
         if has_snapshots:
             from rootless.snapshots.layers import sweep
 

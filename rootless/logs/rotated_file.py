@@ -49,11 +49,16 @@ class LogFile:
             entries = entries[end:]
 
     def close(self) -> None:
-        """Idempotent."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        self._wait()
+        """Idempotent, and the file is closed also where this raises: on NFS a full disk may be reported here alone."""
+        try:
+            self._close_descriptor()
+        finally:
+            self._wait()
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _opened(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -65,8 +70,7 @@ class LogFile:
             self._size = 0
             return
         self._wait()
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close_descriptor()
         for number in range(self._files - 1, 1, -1):
             for suffix in (".gz", ""):
                 _rename(f"{self._path}.{number - 1}{suffix}", f"{self._path}.{number}{suffix}")

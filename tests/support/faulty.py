@@ -74,6 +74,13 @@ class Faulty(Union):
     def begin_copy_range(self, *_):
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
+    def unlink(self, parent, name):
+        self._meet("unlink")
+        super().unlink(parent, name)
+
+    def fallocate(self, *_, **__):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))  # as NFS before 4.2
+
     def begin_fsync(self, nodeid, datasync):
         inner = super().begin_fsync(nodeid, datasync)
 

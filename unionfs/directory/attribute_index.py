@@ -23,6 +23,7 @@ from _thread import allocate_lock
 from struct import Struct
 
 from unionfs.logs.framing import OVERHEAD, framed, frames, is_cut_short
+from unionfs.syscalls.files import log_flags
 
 _NEW, _DAMAGED = b".new", b".damaged"
 _FORMAT = b"rootless attributes 1\n"
@@ -83,7 +84,9 @@ class AttributeIndexFile(AttributeIndex):
     @classmethod
     def open(cls, work: int, name: bytes) -> AttributeIndexFile:
         """The file in this work directory, made where there is none. Raises OSError."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = (
+            os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | log_flags(work)
+        )
         fd = os.open(name, flags, 0o600, dir_fd=work)
         try:
             found, end, count = _read(fd)
@@ -207,6 +210,7 @@ def _write_anew(
         for key, value in values.items()
     )
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags |= log_flags(work)
     new = os.open(name + _NEW, flags, 0o600, dir_fd=work)
     try:
         _write_whole(new, data)

@@ -16,6 +16,7 @@ from unionfs.directory.work import WorkDirectory, is_prepared, require_whiteout_
 from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref
 from unionfs.model import Attributes, with_nlink
 from unionfs.ownership import Owner, Ownership
+from unionfs.syscalls.files import defers_errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class CreatingLayer(DirectoryLayer):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
         self._work = WorkDirectory(self._work_path)
         self.leaves_names = False
-        self.defers_errors = self._work.defers_errors()
+        self.defers_errors = defers_errors(self._work.fd)
         if os.fstat(self._work.fd).st_dev != self._device:
             raise OSError(
                 errno.EXDEV,

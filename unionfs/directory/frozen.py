@@ -18,6 +18,7 @@ from unionfs.directory.link_index import format_count, parse_count
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.work import BASES, FIRST_SEEN, METADATA_LOG, remove_contents
 from unionfs.ownership import Ownership
+from unionfs.syscalls.files import log_flags
 from unionfs.xattr_names import LAZY, NLINK
 
 TYPE_CHECKING = False
@@ -156,7 +157,7 @@ def _copy_log(work: int, target: bytes, name: bytes) -> None:
     except FileNotFoundError:
         return
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | log_flags(work)
         copy = os.open(target + b"/" + name, flags, 0o600)
         try:
             _copy_data(source, copy, os.fstat(source).st_size)

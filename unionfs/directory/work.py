@@ -19,8 +19,7 @@ from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.syscalls.files import (
     RENAME_EXCHANGE,
     RENAME_NOREPLACE,
-    TMPFS_MAGIC,
-    file_system_type,
+    log_flags,
     renameat2,
 )
 
@@ -48,9 +47,6 @@ _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
 _POLL_SECONDS = 0.005
-_RESERVES_SPACE = frozenset({TMPFS_MAGIC, 0x858458F6, 0x9123683E, 0x794C7630, 0x2FC12FC1})
-"""tmpfs, ramfs, btrfs, overlayfs and ZFS (linux/magic.h): no disk is their device, and write(2) reports that they are full."""
-
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -89,7 +85,7 @@ class WorkDirectory:
     def append_metadata_log(self, data: bytes) -> None:
         """Add to the log. Raises OSError (ENOSPC), and then the log is as it was."""
         if self._log is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | log_flags(self.lock_fd)
             self._log = os.open(METADATA_LOG, flags, 0o600, dir_fd=self.lock_fd)
             self._log_size = os.fstat(self._log).st_size
         try:
@@ -113,7 +109,7 @@ class WorkDirectory:
                 pass
             return
         name = self.temporary()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | log_flags(self.fd)
         fd = os.open(name, flags, 0o600, dir_fd=self.fd)
         try:
             done = 0
@@ -139,7 +135,7 @@ class WorkDirectory:
         _append(self._bases, data)
 
     def _open_log(self, name: bytes) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | log_flags(self.lock_fd)
         return os.open(name, flags, 0o600, dir_fd=self.lock_fd)
 
     def announce_end(self) -> None:
@@ -191,12 +187,6 @@ class WorkDirectory:
             return len(os.listdir(self.fd)) == before
         finally:
             os.close(fd)
-
-    def defers_errors(self) -> bool:
-        """Whether write(2) may succeed where there is no room, and only fsync(2) or close(2) fail, as on NFS."""
-        if os.major(os.fstat(self.fd).st_dev) != 0:
-            return False  # of a disk
-        return file_system_type(self.fd) not in _RESERVES_SPACE
 
     def install(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
         """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if

@@ -129,6 +129,22 @@ def file_system_type(fd: int) -> int:
     return int(buffer.f_type)
 
 
+_RESERVES_SPACE = frozenset({TMPFS_MAGIC, 0x858458F6, 0x9123683E, 0x794C7630, 0x2FC12FC1})
+"""tmpfs, ramfs, btrfs, overlayfs and ZFS (linux/magic.h): no disk is their device, and write(2) reports that they are full."""
+
+
+def defers_errors(fd: int) -> bool:
+    """Whether write(2) to the file system may succeed where there is no room, and only fsync(2) or close(2) fail, as on NFS."""
+    if os.major(os.fstat(fd).st_dev) != 0:
+        return False  # of a disk
+    return file_system_type(fd) not in _RESERVES_SPACE
+
+
+def log_flags(fd: int) -> int:
+    """The flags of open(2) beside others with which write(2) to a file of this file system tells that there is no room."""
+    return os.O_DSYNC if defers_errors(fd) else 0
+
+
 def statx(dirfd: int, pathname: bytes, flags: int, mask: int = STATX_BTIME) -> Statx:
     buffer = _Statx()
     check(_statx(dirfd, pathname, flags, mask, ctypes.byref(buffer)), pathname)

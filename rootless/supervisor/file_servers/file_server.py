@@ -195,13 +195,15 @@ class FileServer:
         """Wait for the end of the process; kill it after `grace` seconds, None for never. Without a mount it
         ends at once.
         """
-        self._socket.close()
+        self._socket.shutdown(socket.SHUT_WR)
         self.let_go()
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         if not poll.poll(None if grace is None else grace * 1000):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        self._reap()
+        if not self.is_finished():
+            self._reported_reason()  # which may have come only at its end
+        self._socket.close()
         os.close(self.pidfd)
 
     def is_finished(self) -> bool:

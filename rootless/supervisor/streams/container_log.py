@@ -54,13 +54,16 @@ class ContainerLog:
         """Log lines that have no end, and close the file; the next `add` opens it again."""
         for each in self._entries.values():
             self._write(each.end(self._time()))
-        if self._file is not None:
+        self._close_file()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
             try:
-                self._file.close()
+                file.close()
             except OSError as error:
-                # On NFS a full disk is reported here, and not by write(2).
+                # On NFS a full disk is reported here too, or here alone.
                 log(f"closing the log: {error}")
-            self._file = None
 
     def _time(self) -> bytes:
         moment = timestamp(time.time_ns())
@@ -84,9 +87,7 @@ class ContainerLog:
             self._file.write(entries)
             self._failed = False
         except OSError as error:
-            if self._file is not None:
-                self._file.close()
-                self._file = None  # opened again, it ends an entry that is written in part
+            self._close_file()  # opened again, it ends an entry that is written in part
             if not self._failed:
                 self._failed = True
                 log(f"writing the container's log: {error.strerror or errno.errorcode}")
