@@ -278,8 +278,8 @@ class VolumeMounts:
         return lost.reconnect()
 
     def failure_of_start(self) -> str:
-        """Why a server that was started for the container cannot answer; empty if that is not known."""
-        return next(filter(None, (each.failure() for each in self._started)), "")
+        """Why a server that the container needs cannot answer; empty if that is not known."""
+        return next(filter(None, (each.failure() for each in self._started)), "") or self.failure()
 
     def close_trees(self) -> None:
         """After the start: the mounts are the container's now. Idempotent."""

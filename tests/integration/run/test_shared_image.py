@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import tarfile
+from contextlib import suppress
 
 import pytest
 
-from tests.support.file_servers import volume_servers
+from tests.support.file_servers import open_files, volume_servers
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
@@ -165,6 +166,25 @@ def test_a_killed_server_is_replaced_for_all_containers(box):
         wait_until(lambda: volume_servers(box) not in ([], [server]))  # noqa: B023 - called at once
         for name in ("one", "two"):
             assert shell(box, name, "ls /bin | head -1; cat /bin/busybox | wc -c") != ""
+
+
+def test_a_server_that_is_killed_during_a_start_is_told_in_one_line(box):
+    for _ in range(20):
+        run = box.popen("run", "--rm", *READ_ONLY, "box:1", "nproc")
+
+        def has_ended(run=run):
+            for server in volume_servers(box):
+                # One that is killed before has nothing to give, and the container has a server of its own.
+                if any(name.endswith("/fuse") for name in open_files(server)):
+                    with suppress(ProcessLookupError):
+                        os.kill(server, signal.SIGKILL)
+            return run.poll() is not None
+
+        wait_until(has_ended)
+        told = run.stderr.read().decode().splitlines()
+        if told:
+            break
+    assert told == ["rootless: the file server of image box:1 was killed"]
 
 
 def test_the_server_outlives_the_container_that_started_it(box):
