@@ -2,11 +2,13 @@
 
 Its mount is detached as soon as something of it is open: from then on descriptors alone keep it, no other process
 sees it, and when the last is closed, at the latest by the end of this process, the kernel ends the file system and
-with it the program: nothing is left behind.
+with it the program: nothing is left behind. What a process leaves that is killed before, the next one removes.
 """
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import tempfile
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SECONDS = 60
+_PREFIX = "rootless-mount-"
+_MOUNTPOINT = "top"
 
 
 @contextmanager
@@ -37,7 +41,9 @@ def served(
         HostSupportError: none of them is installed, or it does not answer. `package` is where they come from.
         InvalidDocumentError: it cannot read the file system.
     """
-    mountpoint = tempfile.mkdtemp(prefix="rootless-image-")
+    _remove_left()
+    directory, lock = _make_directory()
+    mountpoint = f"{directory}/{_MOUNTPOINT}"
     try:
         _serve(programs, path, ["-o", ",".join(options), path, mountpoint], package, passed)
         try:
@@ -46,6 +52,48 @@ def served(
             unmount(mountpoint, lazy=True)
     finally:
         os.rmdir(mountpoint)
+        os.rmdir(directory)
+        os.close(lock)
+
+
+def _make_directory() -> tuple[str, int]:
+    """A directory with a place to mount on, and the descriptor that locks it as long as this process lives."""
+    while True:
+        directory = tempfile.mkdtemp(prefix=_PREFIX)
+        lock = -1
+        try:
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.mkdir(f"{directory}/{_MOUNTPOINT}")
+            return directory, lock
+        except FileNotFoundError:  # another process found it without a lock
+            if lock >= 0:
+                os.close(lock)
+
+
+def _remove_left() -> None:
+    """Remove what processes have left that were killed while a file system was mounted."""
+    for directory in glob.glob(f"{glob.escape(tempfile.gettempdir())}/{_PREFIX}*"):
+        try:
+            lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue  # another user's, or gone
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mountpoint = f"{directory}/{_MOUNTPOINT}"
+            try:
+                unmount(mountpoint, lazy=True)
+            except OSError:
+                pass  # it was not mounted yet, or not any more
+            try:
+                os.rmdir(mountpoint)
+            except FileNotFoundError:
+                pass
+            os.rmdir(directory)
+        except OSError:
+            pass  # it is in use
+        finally:
+            os.close(lock)
 
 
 def _serve(

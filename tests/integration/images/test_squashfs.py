@@ -6,12 +6,14 @@ import json
 import os
 import struct
 import subprocess
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from rootless.images.formats.squashfs import find_squashfs, open_squashfs
 from tests.support import sif
 from tests.support.images import add_file
 from tests.support.sif import Part, write_sif
@@ -65,12 +67,12 @@ def serving(image: Path) -> list[str]:
             if os.fsencode(image) in words and b"squashfuse" in words[0]:
                 found.append(process.name)
     mounts = Path("/proc/self/mountinfo").read_text()
-    return found + [line for line in mounts.splitlines() if "rootless-squashfs-" in line]
+    return found + [line for line in mounts.splitlines() if "rootless-mount-" in line]
 
 
 def gone(image: Path) -> bool:
     wait_until(lambda: not serving(image))
-    return not list(Path(tempfile.gettempdir()).glob("rootless-squashfs-*"))
+    return not list(Path(tempfile.gettempdir()).glob("rootless-mount-*"))
 
 
 @runs
@@ -105,9 +107,24 @@ def test_image_ends_with_a_container_that_is_killed(rootless, image):
     )
     assert process.stdout.readline() == b"\n"
     assert serving(image) != []
-    assert not list(Path(tempfile.gettempdir()).glob("rootless-squashfs-*"))
+    assert not list(Path(tempfile.gettempdir()).glob("rootless-mount-*"))
     rootless.end()
     assert gone(image)
+
+
+def test_mount_of_a_process_that_was_killed_is_removed_by_the_next(squashfs):
+    program = """
+import os, signal, sys
+from rootless.images.formats.fuse_program import served
+with served(sys.argv[1], ("squashfuse_ll", "squashfuse"), ("ro",), package="squashfuse"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program, squashfs], check=False, timeout=60)
+    assert serving(squashfs) != []
+    image = find_squashfs(str(squashfs))
+    assert image is not None
+    open_squashfs(image).close()
+    assert gone(squashfs)
 
 
 def test_image_is_imported_with_owners_links_and_attributes(rootless, image, tmp_path):
