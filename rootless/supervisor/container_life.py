@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from rootless.supervisor.record_keeper import Ending
     from rootless.supervisor.run_resources import RunResources
 
-_BEFORE_RECONCILING = 0.05
-"""Seconds after the start of a run. The end of one that is shorter does not wait for the records of other containers."""
+_BEFORE_RECONCILING = 0.5
+"""Seconds after the start of a run. One that is shorter, and the start of many at once, do without the records of other
+containers."""
 
 
 class ContainerLife:
@@ -69,6 +70,8 @@ class ContainerLife:
         self.restarts = Restarts(description.restart)
         self._reconciles_at: float | None = None
         """When to correct the records of other containers, by the monotonic clock."""
+        self._reconciled_since = 0.0
+        """No need to, if another monitor has begun to since then, by the clock of files."""
         self._ranks = None if description.shared is None else _ranks(description.shared)
 
     def publish(self) -> None:
@@ -123,6 +126,7 @@ class ContainerLife:
         if is_waited_for:
             container.keep_mounts()
         self._reconciles_at = time.monotonic() + _BEFORE_RECONCILING
+        self._reconciled_since = time.time()
         if self.description.time_limit:
             container.signals.limit(self.description.time_limit)
         if check is not None:
@@ -206,10 +210,14 @@ class ContainerLife:
         self.clients.end(Kind.FAILED, **fields)
 
     def _reconcile(self) -> None:
-        """Correct the records of other containers whose monitors were killed."""
+        """Correct the records of other containers whose monitors were killed. Of many containers that are started at once,
+        one reads the records of all.
+        """
+        self._reconciles_at = None
+        if not begin_reconciling(self.containers, self._reconciled_since):
+            return
         from rootless.containers.reconcile import reconcile
 
-        self._reconciles_at = None
         reconcile(self.containers)
 
     def _remove_image(self) -> None:
@@ -219,6 +227,26 @@ class ContainerLife:
         if failure := remove_image(self.description, self.containers):
             log(failure)
             self.clients.broadcast(Kind.NOTICE, text=failure)
+
+
+def begin_reconciling(containers: Containers, since: float) -> bool:
+    """False if another monitor on this machine has begun to correct the records of this store after `since`. The time of a
+    file in the runtime directory says when one last did.
+    """
+    try:
+        store = os.stat(containers.root)
+        path = f"{containers.runtime}/reconciled-{store.st_dev:x}-{store.st_ino:x}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            last = os.fstat(descriptor)
+            if last.st_size and last.st_mtime >= since:
+                return False
+            os.write(descriptor, b"\n")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        pass  # it is done once more
+    return True
 
 
 def _ranks(shared: Shared) -> Ranks:

@@ -122,6 +122,16 @@ def test_inspect_notices_that_the_monitor_was_killed(rootless):
     assert shown == "exited 137\n"
 
 
+def test_the_next_container_notices_that_the_monitor_was_killed(rootless):
+    pids = start_detached(rootless)
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    os.kill(pids[0], signal.SIGKILL)
+    assert_gone(pids)
+    rootless("run", "-d", "--name", "ann", "--rootfs", "/", "sh", "-c", IDLE).ok()
+    wait_until(lambda: json.loads(path.read_text())["status"] == "exited")
+    rootless("rm", "-f", "ann").ok()
+
+
 @pytest.mark.parametrize(
     ("verb", "status", "message", "state"),
     [

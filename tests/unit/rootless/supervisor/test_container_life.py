@@ -1,0 +1,25 @@
+"""Which monitor corrects the records of containers whose own monitors were killed."""
+
+from __future__ import annotations
+
+import time
+
+from rootless.containers.directory import Containers
+from rootless.supervisor.container_life import begin_reconciling
+
+
+def test_one_of_the_monitors_that_start_at_once_corrects_the_records(tmp_path) -> None:
+    containers, other = (Containers(tmp_path / name, runtime=str(tmp_path)) for name in "ab")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    started = time.time() - 1
+    assert begin_reconciling(containers, started)
+    assert not begin_reconciling(containers, started)
+    assert begin_reconciling(other, started)
+    assert begin_reconciling(containers, time.time() + 1)
+
+
+def test_without_a_runtime_directory_each_monitor_corrects_the_records(tmp_path) -> None:
+    containers = Containers(tmp_path, runtime=str(tmp_path / "removed"))
+    assert begin_reconciling(containers, 0)
+    assert begin_reconciling(containers, 0)
