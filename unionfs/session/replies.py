@@ -39,7 +39,7 @@ _ALIGNMENT = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" 
 # ---- frames --------------------------------------------------------------------------------------
 
 
-def reply(unique: int, payload: bytes = b"") -> bytes:
+def reply(unique: int, payload: bytes | bytearray = b"") -> bytes:
     return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + len(payload), 0, unique) + payload
 
 

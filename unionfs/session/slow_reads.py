@@ -1,8 +1,9 @@
 """Reads from a slow disk or network in threads, so that other requests are served meanwhile.
 
 Nearly all reads find their bytes in memory, where a thread would cost more than the read. So reads
-are made by the serving thread until one has taken long; from then on each is made by a thread, until
-enough in a row have been quick again.
+are made by the serving thread until one has taken long; from then on each that does not find its bytes in
+memory (RWF_NOWAIT of preadv2(2)) is made by a thread, until enough in a row have been quick again. A file
+system that cannot tell, such as NFS, has all made by threads.
 
 A request may also have taken long because another process had the processor, above all after the reply, which
 wakes the client. So only one of `_CERTAIN` is taken for slow at once. After a shorter one the next reads
@@ -21,7 +22,7 @@ from unionfs.session import replies
 from unionfs.session.counters import Counters
 from unionfs.session.wire import Opcode
 from unionfs.session.workers import Workers
-from unionfs.syscalls.files import pread_whole
+from unionfs.syscalls.files import pread_cached, pread_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class SlowReads:
         self._quick = self._timed = 0
 
     def take(self, unique: int, nodeid: NodeId, offset: int, size: int) -> bool:
-        """Read in a thread, and reply then. False if the bytes do not lie in one file: the caller
+        """Read, if need be in a thread, and reply then. False if the bytes do not lie in one file: the caller
         then reads them. Raises OSError as `Files.source` does."""
         found = self._fs.source(nodeid, offset, size)
         if found is None:
@@ -85,6 +86,12 @@ class SlowReads:
         file, position, length = found
         if self._timed:
             self._read_timed(unique, file, position, length)
+            return True
+        cached = pread_cached(file, length, position)
+        if cached is not None:
+            self._note(0)
+            self._counters.bytes[_READ] += len(cached)
+            self._write(replies.reply(unique, cached))
             return True
         # The file system may close its own while the thread reads.
         descriptor = os.dup(file)

@@ -109,6 +109,15 @@ def pread_whole(fd: int, size: int, offset: int) -> bytes:
     return data
 
 
+def pread_cached(fd: int, size: int, offset: int) -> bytearray | None:
+    """These bytes of a file, if it has all of them in memory; None if it has not, or its file system cannot tell."""
+    data = bytearray(size)
+    try:
+        return data if os.preadv(fd, (data,), offset, os.RWF_NOWAIT) == size else None
+    except OSError:
+        return None  # EAGAIN, EOPNOTSUPP; another error comes again with the read that follows
+
+
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     check(_fallocate(fd, mode, offset, length))
 

@@ -15,11 +15,10 @@ MILLISECOND = 1_000_000
 
 
 class File:
-    """A file system with one file."""
+    """A file system with one file, on one that cannot tell whether a file is in memory (proc)."""
 
-    def __init__(self) -> None:
-        self._file = os.memfd_create("file", os.MFD_CLOEXEC)
-        os.write(self._file, b"text")
+    def __init__(self, path: str = "/proc/version") -> None:
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def source(self, _nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int]:
         return self._file, offset, min(size, 4)
@@ -62,7 +61,7 @@ def test_quick_reads_after_a_request_that_lost_the_processor_stay_in_the_serving
     reads.note_request(3 * MILLISECOND)
     assert read_all(reads, 10) == 4
     assert reads._workers.started == 0
-    assert [reply[16:] for reply in replies] == [b"text"] * 4
+    assert [reply[16:] for reply in replies] == [b"Linu"] * 4
     reads.note_request(3 * MILLISECOND)
     assert reads.are_expected
 
@@ -77,3 +76,13 @@ def test_a_slow_read_among_those_that_are_timed_has_the_next_made_by_threads(
     monkeypatch.undo()
     assert read_all(reads, 2) == 2
     assert (len(replies), reads._workers.started) == (2, 2)
+
+
+def test_bytes_in_memory_are_read_by_the_serving_thread(replies, tmp_path) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    file = File(str(tmp_path / "file"))
+    reads = SlowReads(file, Threads(), replies.append, lambda *_: None, counters=Counters())
+    reads.note_request(1000 * MILLISECOND)
+    assert read_all(reads, 40) == 32
+    assert reads._workers.started == 0
+    assert [reply[16:] for reply in replies] == [b"text"] * 32
