@@ -118,8 +118,10 @@ def _layer(
     return prepare_layer(options, paths, environ, paths.containers.directory(container_id))
 
 
-def _make_directories(directory: str, layer: PreparedLayer | None) -> None:
-    for name in ("lower", "upper", "work", "rootfs") if layer is None else ("lower", "rootfs"):
+def _make_directories(directory: str, layer: PreparedLayer | None, *, has_lower: bool) -> None:
+    """`has_lower`: its root may be an overlayfs of the kernel over another mount (`rootless.runtime.steps.overlay`)."""
+    layers = ("upper", "work") if layer is None else ()
+    for name in (*layers, *(("lower",) if has_lower else ()), "rootfs"):
         os.mkdir(f"{directory}/{name}")
         os.chmod(f"{directory}/{name}", 0o755)
     if layer is not None:
@@ -250,7 +252,8 @@ def _prepare(
     layer = _layer(options, paths, environ, container_id)
 
     def fill(hidden: str) -> None:
-        _make_directories(hidden, layer)
+        has_lower = driver is StorageDriver.OVERLAY or bool(spec["root"].get("readonly"))
+        _make_directories(hidden, layer, has_lower=has_lower)
         for name, (_, text) in texts.items():
             write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         write_readable(f"{hidden}/config.json", dumps(spec))
