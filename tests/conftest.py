@@ -65,7 +65,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    sweep()
+    # Not what the other runs have mounted since.
+    directory = session.config.getoption("--shared")
+    if directory is None or _take(directory, "mounts of earlier runs"):
+        sweep()
 
 
 def features_of(item: pytest.Item) -> list[str]:
@@ -96,7 +99,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     directory = session.config.getoption("--shared")
     if directory is None or session.testsfailed or session.config.option.collectonly:
         return None
-    taken = (item for item in session.items if _take(directory, item))
+    taken = (item for item in session.items if _take(directory, item.nodeid))
     item = next(taken, None)
     while item is not None:
         following = next(taken, None)  # whose fixtures are kept
@@ -109,9 +112,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True
 
 
-def _take(directory: Path, item: pytest.Item) -> bool:
+def _take(directory: Path, name: str) -> bool:
     try:
-        (directory / hashlib.sha256(item.nodeid.encode()).hexdigest()).touch(exist_ok=False)
+        (directory / hashlib.sha256(name.encode()).hexdigest()).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
