@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rootless.cli.containers.chosen import LATEST, with_latest
+from rootless.cli.containers.chosen import ALL, LATEST, all_flag, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.formats import check_template, print_documents
@@ -82,7 +82,12 @@ def inspect_networks(parsed: Parsed, settings: Settings) -> int:
 def inspect_volumes(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of volumes."""
     engine = engine_of(settings)
-    return _inspect(parsed, engine, parsed.arguments, [engine.volumes.inspect], "volume")
+    names = parsed.arguments
+    if parsed[ALL]:
+        names = tuple(record.name for record in engine.volumes.matching())
+    elif not names:
+        raise GrammarError("'rootless volume inspect' requires at least 1 argument", exit_status=1)
+    return _inspect(parsed, engine, names, [engine.volumes.inspect], "volume")
 
 
 def _inspect(
@@ -167,8 +172,7 @@ VOLUME_INSPECT = Command(
     "inspect",
     "Display detailed information on one or more volumes",
     "VOLUME [VOLUME...]",
-    (FORMAT,),
+    (all_flag("Inspect all volumes", "a"), FORMAT),
     inspect_volumes,
-    least=1,
     operand="volume",
 )

@@ -94,10 +94,67 @@ _RUN: dict[str, Missing] = {
 OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,
     "create": _RUN,
-    "ps": dict.fromkeys(("external", "ns", "pod", "sync", "watch"), _NO_ENGINE_TABLE),
+    "ps": {
+        **dict.fromkeys(("ns", "pod"), _NO_ENGINE_TABLE),
+        "external": Missing("there are no containers of other programs in the store"),
+        "sync": Missing("the state of a container is looked up each time"),
+        "watch": Missing("a list is printed once", "use watch(1)"),
+    },
     "images": dict.fromkeys(("history", "sort"), _NO_ENGINE_TABLE),
     "exec": {"no-session": Missing("an executed command leaves no session")},
-    "rm": {"depend": _NO_PODS},
+    "rm": {"depend": Missing("no container depends on another", "name each container")},
+    "wait": {
+        "exit-first-match": Missing(
+            "containers are waited for one after the other", "use 'rootless events -f event=die'"
+        )
+    },
+    "events": {"no-trunc": Missing("ids are not shortened")},
+    "system prune": {
+        "build": Missing("a build leaves no containers", "use 'rootless builder prune'")
+    },
+    "volume create": dict.fromkeys(
+        ("uid", "gid"),
+        Missing("a new volume has the owner of the image's directory", "use -v NAME:DIR:U"),
+    ),
+    "volume rm": {
+        "time": Missing("containers are not removed with a volume", "use 'rootless rm -f'")
+    },
+    "update": {
+        **dict.fromkeys(
+            (
+                *(
+                    "health-cmd",
+                    "health-interval",
+                    "health-retries",
+                    "health-start-period",
+                    "health-timeout",
+                ),
+                *(
+                    "health-on-failure",
+                    "health-log-destination",
+                    "health-max-log-count",
+                    "health-max-log-size",
+                ),
+                *("health-startup-cmd", "health-startup-interval", "health-startup-retries"),
+                *(
+                    "health-startup-success",
+                    "health-startup-timeout",
+                    "no-healthcheck",
+                    "env",
+                    "unsetenv",
+                ),
+                "ulimit",
+            ),
+            Missing("limits and the restart policy can be changed", "create the container anew"),
+        ),
+        **dict.fromkeys(
+            (
+                *("blkio-weight-device", "device-read-bps", "device-write-bps"),
+                *("device-read-iops", "device-write-iops"),
+            ),
+            Missing("limits of devices are set when a container is created"),
+        ),
+    },
     "network create": {
         "disable-dns": Missing("every network has DNS"),
         "dns": Missing("the DNS of a network asks the host's", "use 'rootless run --dns'"),
@@ -108,7 +165,6 @@ OPTIONS: dict[str, dict[str, Missing]] = {
         "color": Missing("logs have no colours"),
         "names": Missing("the log is of one container"),
     },
-    "diff": {"format": Missing("a line is a letter and a path")},
     "stats": {
         "interval": Missing("a figure is measured each second"),
         "no-reset": Missing("the screen is cleared as docker does", "use --no-stream"),
