@@ -12,6 +12,7 @@ import glob
 import os
 import tempfile
 from contextlib import contextmanager
+from shutil import which
 from typing import TYPE_CHECKING
 
 from rootless.errors import HostSupportError, InvalidDocumentError
@@ -38,28 +39,57 @@ def served(
     is installed. The program keeps the descriptors `passed`.
 
     Raises:
-        HostSupportError: none of them is installed, or it does not answer. `package` is where they come from.
+        HostSupportError: none of them is installed, it does not answer, or it may not mount. `package` is where they
+            come from.
         InvalidDocumentError: it cannot read the file system.
     """
-    _remove_left()
-    directory, lock = _make_directory()
+    program = next(filter(which, programs), None)
+    if program is None:
+        raise HostSupportError(
+            f"cannot read {path}: {programs[-1]} is not installed",
+            hint=f"install {package} and fuse3",
+        )
+    directory, lock = _mount([program, "-o", ",".join(options), path], path, passed)
     mountpoint = f"{directory}/{_MOUNTPOINT}"
     try:
-        _serve(programs, path, ["-o", ",".join(options), path, mountpoint], package, passed)
-        try:
-            yield mountpoint
-        finally:
-            unmount(mountpoint, lazy=True)
+        yield mountpoint
     finally:
-        os.rmdir(mountpoint)
-        os.rmdir(directory)
-        os.close(lock)
+        unmount(mountpoint, lazy=True)
+        _remove(directory, lock)
 
 
-def _make_directory() -> tuple[str, int]:
-    """A directory with a place to mount on, and the descriptor that locks it as long as this process lives."""
+def _mount(argv: Sequence[str], path: str, passed: Sequence[int]) -> tuple[str, int]:
+    """Mount it in a new directory; returns that and its lock. fusermount3 refuses file systems that it does not know."""
+    refusal = ""
+    for place in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/dev/shm")):
+        if not os.access(place, os.W_OK):
+            continue
+        _remove_left(place)
+        directory, lock = _make_directory(place)
+        try:
+            refusal = _serve([*argv, f"{directory}/{_MOUNTPOINT}"], path, passed)
+            if not refusal and _is_mounted(directory):
+                return directory, lock
+        except BaseException:
+            _remove(directory, lock)
+            raise
+        _remove(directory, lock)
+    raise HostSupportError(
+        f"cannot read {path}: {refusal or f'{argv[0]} did not mount it'}",
+        hint="fusermount3 has to be installed, and TMPDIR on a file system that it takes",
+    )
+
+
+def _remove(directory: str, lock: int) -> None:
+    os.rmdir(f"{directory}/{_MOUNTPOINT}")
+    os.rmdir(directory)
+    os.close(lock)
+
+
+def _make_directory(place: str) -> tuple[str, int]:
+    """A directory in `place` with one to mount on, and the descriptor that locks it as long as this process lives."""
     while True:
-        directory = tempfile.mkdtemp(prefix=_PREFIX)
+        directory = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
         lock = -1
         try:
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -71,9 +101,9 @@ def _make_directory() -> tuple[str, int]:
                 os.close(lock)
 
 
-def _remove_left() -> None:
+def _remove_left(place: str) -> None:
     """Remove what processes have left that were killed while a file system was mounted."""
-    for directory in glob.glob(f"{glob.escape(tempfile.gettempdir())}/{_PREFIX}*"):
+    for directory in glob.glob(f"{glob.escape(place)}/{_PREFIX}*"):
         try:
             lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -96,26 +126,22 @@ def _remove_left() -> None:
             os.close(lock)
 
 
-def _serve(
-    programs: Sequence[str],
-    path: str,
-    arguments: Sequence[str],
-    package: str,
-    passed: Sequence[int],
-) -> None:
-    import shutil
+def _is_mounted(directory: str) -> bool:
+    """fuse2fs succeeds without a mount too."""
+    try:
+        return os.stat(f"{directory}/{_MOUNTPOINT}").st_dev != os.stat(directory).st_dev
+    except OSError:
+        return True  # it is the image that cannot be read
+
+
+def _serve(argv: Sequence[str], path: str, passed: Sequence[int]) -> str:
+    """Start the program. Returns why fusermount3 refused the mount, if it did. Raises as `served`."""
     import subprocess
 
-    program = next(filter(shutil.which, programs), None)
-    if program is None:
-        raise HostSupportError(
-            f"cannot read {path}: {programs[-1]} is not installed",
-            hint=f"install {package} and fuse3",
-        )
     # It returns when the image is mounted, and goes on serving it by itself.
     try:
         done = subprocess.run(
-            [program, *arguments],
+            argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_SECONDS,
@@ -123,9 +149,10 @@ def _serve(
             pass_fds=passed,
         )
     except subprocess.TimeoutExpired:
-        raise HostSupportError(f"cannot read {path}: {program} did not answer in time") from None
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        raise InvalidDocumentError(
-            f"cannot read {path}: {program}: {said[-1] if said else done.returncode}"
-        )
+        raise HostSupportError(f"cannot read {path}: {argv[0]} did not answer in time") from None
+    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    said = next((line for line in lines if "fusermount" in line), "")
+    if not said and done.returncode != 0:
+        reason = lines[-1] if lines else done.returncode
+        raise InvalidDocumentError(f"cannot read {path}: {argv[0]}: {reason}")
+    return said

@@ -126,6 +126,36 @@ def test_what_cannot_be_mounted_is_named(cluster, image, tmp_path):
     assert cluster("exec", "--overlay", f"{image}:ro", "box:1", "true").returncode == 0
 
 
+def test_a_mount_that_does_not_come_about_is_an_error(cluster, image, tmp_path):
+    """fuse2fs succeeds all the same: what the container wrote would be in a bare directory."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "fuse2fs").symlink_to("/bin/true")
+    env = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = cluster("exec", "--overlay", image, "box:1", "touch", "/new", env=env)
+    assert done.returncode == 125
+    assert f"cannot read {image}: " in done.stderr.decode()
+    assert not list(cluster.cwd.parent.glob("**/rootless-mount-*"))
+
+
+def test_a_place_that_fusermount_refuses_gives_way_to_another(cluster, image, tmp_path):
+    message = "fusermount3: mounting over filesystem type 0x1 is forbidden"
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fuse2fs = programs / "fuse2fs"
+    fuse2fs.write_text(
+        f'#!/bin/sh\ncase "$*" in */tmp/refused/*) echo "{message}" >&2; exit 0 ;; esac\n'
+        f'exec {shutil.which("fuse2fs")} "$@"\n'
+    )
+    fuse2fs.chmod(0o755)
+    refused = tmp_path / "tmp/refused"
+    refused.mkdir(parents=True)
+    env = {"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(refused)}
+    assert cluster("exec", "--overlay", image, "box:1", "touch", "/new", env=env).returncode == 0
+    assert not list(refused.iterdir())
+    cluster.text("exec", "--overlay", image, "box:1", "ls", "/new")
+
+
 def test_kernel_overlayfs_is_refused(rootless, image):
     options = ("--rm", "--storage-driver", "overlay", "--overlay", image)
     done = rootless("run", *options, "box:1", "true")
