@@ -205,6 +205,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "exec": "rootless.cli.hpc.run:EXEC",
             "shell": "rootless.cli.hpc.run:SHELL",
             "pull": "rootless.cli.hpc.pull:PULL",
+            "build": "rootless.cli.hpc.pull:BUILD",
             "inspect": "rootless.cli.hpc.inspect:INSPECT",
             "test": "rootless.cli.hpc.run:TEST",
             "run-help": "rootless.cli.hpc.inspect:RUN_HELP",

@@ -102,6 +102,10 @@ def _check_ulimits(options: ContainerOptions) -> None:
 
 def _check_layer(options: ContainerOptions) -> None:
     """Where the writable layer is."""
+    paths = [each.path for each in options.overlays]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"conflicting options: the overlay {path} is given more than once")
     writable = [each.path for each in options.overlays if not each.read_only]
     if len(writable) > 1:
         raise UsageError(

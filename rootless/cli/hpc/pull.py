@@ -13,11 +13,12 @@ from rootless.errors import UsageError
 from rootless.hpc.names import Source, parse_source
 
 _FORCE = Flag(("force", "F"), "Replace a file that exists")
+_COMPRESSIONS = ("gzip", "zstd", "lz4", "xz")
 _COMPRESSION = Text(
     ("compression",),
     "Compression of the file: gzip (default), zstd, lz4 or xz",
     "NAME",
-    choices=("gzip", "zstd", "lz4", "xz"),
+    choices=_COMPRESSIONS,
 )
 _PLATFORM = Text(
     ("platform",),
@@ -34,6 +35,9 @@ def pull(parsed: Parsed, settings: Settings) -> int:
     image, file = _arguments(parsed.arguments)
     if not file.endswith((*_SIF, *_SQUASHFS)):
         raise UsageError(f"{file}: unknown kind of file", hint="name it FILE.sif or FILE.sqfs")
+    compression = parsed[_COMPRESSION] or "gzip"
+    if compression not in _COMPRESSIONS:
+        raise UsageError(f"--compression {compression}: use {', '.join(_COMPRESSIONS)}")
     quiet = parsed[_QUIET]
     source = parse_source(image, lambda _: False)
     engine = engine_of(settings)
@@ -54,13 +58,24 @@ def pull(parsed: Parsed, settings: Settings) -> int:
             Path(os.path.abspath(file)),
             sif=file.endswith(_SIF),
             platform=platform,
-            compression=parsed[_COMPRESSION] or "gzip",
+            compression=compression,
             replace=parsed[_FORCE],
             progress=None if quiet else lambda: progress_on(sys.stderr),
             moved=moved,
         )
     print(file)
     return 0
+
+
+def build(parsed: Parsed, settings: Settings) -> int:
+    """As `pull`, with the arguments of `apptainer build`."""
+    source = parsed.arguments[1]
+    if source.endswith(".def") or os.path.isfile(source):
+        raise UsageError(
+            f"{source}: definition files are not read",
+            hint="write a Dockerfile: rootless build -t NAME . && rootless hpc build FILE.sif NAME",
+        )
+    return pull(parsed, settings)
 
 
 def _arguments(arguments: tuple[str, ...]) -> tuple[str, str]:
@@ -90,4 +105,15 @@ PULL = Command(
 Nothing is unpacked. hpc run, Apptainer and Charliecloud read the file in place.
 
 As with apptainer, the file may come first, and without one its name is made of the image's: NAME_TAG.sif.""",
+)
+BUILD = Command(
+    "build",
+    "Write an image to one file",
+    "FILE.sif|FILE.sqfs IMAGE",
+    (_COMPRESSION, _FORCE, _PLATFORM, _QUIET),
+    build,
+    least=2,
+    most=2,
+    description="""Write an image to one file, as hpc pull does. IMAGE is the name of one, also as docker://NAME, or an archive as
+docker-archive:FILE, oci-archive:FILE or oci:DIR. Definition files of Apptainer are not read.""",
 )

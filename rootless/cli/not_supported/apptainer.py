@@ -15,9 +15,6 @@ _INSTANCES = Missing(
 )
 
 COMMANDS: dict[str, Missing] = {
-    "build": Missing(
-        "definition files are not read", "use 'rootless build' and 'rootless hpc pull'"
-    ),
     "cache": Missing(
         "images are in the store", "use 'rootless system df' and 'rootless image prune'"
     ),
@@ -77,6 +74,12 @@ OPTIONS: dict[str, Missing] = {
     "nvccli": Missing("nvidia-container-cli is not used", "use --nv with a CDI specification"),
     "pid-file": Missing("the command has the PID of the process that was started"),
     "publish": Missing("the network is the host's", "use 'rootless run -p'"),
+    "sandbox": Missing(
+        "images are not unpacked",
+        "use 'rootless export' of a container and tar -x, and hpc exec -w DIR",
+    ),
+    "section": Missing("definition files are not read"),
+    "update": Missing("an image file is made anew", "use --force"),
     "rm": Missing("nothing is left of a container anyway"),
     "security": Missing("security options are docker's", "use 'rootless run --security-opt'"),
     "tty": Missing("the terminal is the caller's own"),

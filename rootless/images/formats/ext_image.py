@@ -29,6 +29,8 @@ _PROGRAM = "fuse2fs"
 _END_SECONDS = 5.0
 """One that has just ended still writes what it has in memory."""
 _POLL_SECONDS = 0.02
+_INODE_TABLES = 50
+"""mkfs.ext3 writes this part of the size in any case: an inode of 256 bytes for each 16 KiB."""
 
 
 def is_ext_image(path: str) -> bool:
@@ -116,7 +118,7 @@ def make_ext_image(
     Raises:
         ExistsError: there is something.
         HostSupportError: mkfs.ext3 is missing.
-        RootlessError: it failed.
+        RootlessError: it failed, or there is no room.
     """
     import shutil
     import subprocess
@@ -132,6 +134,7 @@ def make_ext_image(
     except OSError as error:
         raise RootlessError(f"cannot write {path}: {(error.strerror or '').lower()}") from error
     try:
+        _require_room(path, fd, size // _INODE_TABLES if sparse else size)
         with tempfile.TemporaryDirectory(prefix="rootless-image-") as top:
             make_layer(top)
             for each in directories:
@@ -156,3 +159,14 @@ def make_ext_image(
         raise
     finally:
         os.close(fd)
+
+
+def _require_room(path: str, fd: int, size: int) -> None:
+    """Where the file system cannot reserve it, posix_fallocate(3) writes, in the worst case until memory is full (ramfs).
+    Raises RootlessError."""
+    found = os.fstatvfs(fd)
+    if found.f_bavail * found.f_frsize < size:
+        raise RootlessError(
+            f"cannot write {path}: its file system has no {size >> 20} MiB free",
+            hint="use a smaller --size, or --sparse",
+        )

@@ -163,6 +163,20 @@ def test_kernel_overlayfs_is_refused(rootless, image):
     assert "is an image, which kernel overlayfs cannot write to" in done.stderr
 
 
+def test_an_image_larger_than_the_disk_is_refused_before_anything_is_written(cluster):
+    for options in ((), ("--sparse",)):
+        done = cluster("overlay", "create", "--size", 1 << 40, *options, "huge.img")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"rootless: cannot write huge.img: its file system has no" in done.stderr
+        assert not (cluster.cwd / "huge.img").exists()
+
+
+def test_an_image_is_given_once(cluster, image):
+    done = cluster("exec", "--overlay", f"{image},{image}:ro", "box:1", "true")
+    assert done.returncode == 125
+    assert f"the overlay {image} is given more than once" in done.stderr.decode()
+
+
 def test_create_takes_no_name_that_is_there(cluster, image):
     (cluster.cwd / "directory").mkdir()
     for name, reason in (

@@ -119,3 +119,17 @@ def test_the_error_of_mksquashfs_is_shown(tool, tmp_path):
     assert failed.returncode == 1
     assert failed.stderr == b"rootless: mksquashfs failed: FATAL ERROR: no space\n"
     assert list(tool.cwd.iterdir()) == []
+
+
+def test_build_makes_a_file_of_an_image_and_names_what_takes_the_place_of_definitions(cluster):
+    assert cluster.text("build", "-q", "made.sif", "box:1") == "made.sif\n"
+    assert cluster.text("exec", "made.sif", "echo", "in it") == "in it\n"
+    (cluster.cwd / "image.def").write_text("Bootstrap: docker\n")
+    for words, reason in (
+        (("other.sif", "image.def"), "image.def: definition files are not read"),
+        (("--compression", "foo", "other.sif", "box:1"), "use gzip, zstd, lz4, xz"),
+        (("--sandbox", "directory", "box:1"), "--sandbox is not supported"),
+    ):
+        done = cluster("build", *words)
+        assert (done.returncode == 0, done.stdout) == (False, b"")
+        assert reason in done.stderr.decode()
