@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from rootless.runtime.userdb import Account
     from rootless.spec.health import HealthCheck
     from rootless.spec.options import ResourceLimits
+    from rootless.spec.runtime_spec import Spec
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -92,18 +93,22 @@ def prepare(
     if any(isinstance(each, Bind) and each.idmap for each in options.mounts):
         options = _with_caller_as_user(options, lower)
     volumes = _prepare_volumes(options, lower, paths)
-    if volumes is None:
-        return _prepare(
-            options, paths, environ, driver, lower, monitor=monitor, recording=recording
-        )
     try:
-        prepared = _prepare(
-            volumes.options, paths, environ, driver, lower, monitor=monitor, recording=recording
-        )
+        prepared = _Preparation(
+            options if volumes is None else volumes.options,
+            paths,
+            environ,
+            lower,
+            driver=driver,
+            monitor=monitor,
+            recording=recording,
+        ).make()
     except BaseException:
-        volumes.abandon()
+        if volumes is not None:
+            volumes.abandon()
         raise
-    volumes.release()
+    if volumes is not None:
+        volumes.release()
     return prepared
 
 
@@ -174,155 +179,209 @@ def _prepare_volumes(
     return PreparedVolumes(options, of_image, lower.tree, paths)
 
 
-def _prepare(
-    options: ContainerOptions,
-    paths: StoragePaths,
-    environ: Mapping[str, str],
-    driver: StorageDriver,
-    lower: Lower,
-    *,
-    monitor: int,
-    recording: str,
-) -> LaunchDescription:
-    """As `prepare`, once the lower layers and the volumes are there."""
-    id_maps = read_id_maps(options.userns)
-    container_id = new_container_id()
-    directory = paths.containers.directory(container_id)
-    network, endpoint = prepare_network(
-        options, lower.config.get("ExposedPorts") or (), environ, paths
-    )
-    shared = options.network.container
-    if shared:
-        from rootless.containers.config import hostname_of
+class _Preparation:
+    """One container whose lower layers and volumes are there. `make` writes its directory; until then nothing of it is on
+    disk.
+    """
 
-        of_shared = hostname_of(paths.containers.directory(shared))
-        options = options._replace(hostname=of_shared or None)
-    hostname = _hostname(options, container_id, paths)
-    texts = etc_files(
-        options,
-        hostname=hostname,
-        host_resolv_conf=host_resolv_conf(),
-        id_maps=id_maps,
-        has_apt=lambda: _has_apt(lower.tree),
-        setup=network,
-    )
-    account = None if id_maps.kept is None else read_account()
-    texts = _with_users(texts, options, lower, id_maps, account)
-    host = gather_host_facts(devices=options.privileged, limits=bool(options.ulimits))
-    executed = options
-    if recording:
-        from rootless.engine.preparation.recording import recorded_options
+    def __init__(
+        self,
+        options: ContainerOptions,
+        paths: StoragePaths,
+        environ: Mapping[str, str],
+        lower: Lower,
+        *,
+        driver: StorageDriver,
+        monitor: int,
+        recording: str,
+    ) -> None:
+        self._paths, self._environ, self._lower = paths, environ, lower
+        self._driver, self._monitor, self._recording = driver, monitor, recording
+        self._id_maps = read_id_maps(options.userns)
+        self._id = new_container_id()
+        self._directory = paths.containers.directory(self._id)
+        self._network, self._endpoint = prepare_network(
+            options, lower.config.get("ExposedPorts") or (), environ, paths
+        )
+        shared = options.network.container
+        self._of_network = paths.containers.directory(shared) if shared else self._directory
+        """Where the files are whose contents follow from the network."""
+        if shared:
+            from rootless.containers.config import hostname_of
 
-        executed = recorded_options(options, lower, recording)
-    spec = make_spec(
-        executed,
-        container_id=container_id,
-        rootfs="rootfs",
-        image_config=lower.config,
-        host=host,
-        id_maps=id_maps,
-        files={
-            target: f"{paths.containers.directory(shared) if name in _OF_NETWORK and shared else directory}/{name}"
-            for name, (target, _) in texts.items()
-        },
-        seccomp=profile_of(
-            options.security.seccomp,
-            options.security.capabilities,
+            options = options._replace(hostname=hostname_of(self._of_network) or None)
+        self._options = options
+        self._account = None if self._id_maps.kept is None else read_account()
+        self._labels = {**(lower.config.get("Labels") or {}), **options.labels}
+
+    def make(self) -> LaunchDescription:
+        """Make the container's directory, and what of the host it needs."""
+        texts = self._texts()
+        spec = self._spec(texts)
+        if self._options.mounts or self._options.devices:
+            from rootless.spec.bind_sources import prepare_bind_sources
+
+            prepare_bind_sources(self._options)
+        os.makedirs(f"{self._paths.store}/seccomp", 0o700, exist_ok=True)
+        layer = _layer(self._options, self._paths, self._environ, self._id)
+        description = self._description(spec, texts)
+        if layer is not None:
+            description = layer.described(description)
+        record = self._create(description, texts, layer)
+        if not self._monitor:
+            from rootless.containers.events import report
+
+            report(self._paths.containers.runtime, record, "create")
+        return description._replace(record=record)
+
+    def _texts(self) -> dict[str, tuple[str, str]]:
+        """The files that the engine writes for the container, by name: the path inside, and the contents."""
+        options, tree = self._options, self._lower.tree
+        texts = etc_files(
+            options,
+            hostname=_hostname(options, self._id, self._paths),
+            host_resolv_conf=host_resolv_conf(),
+            id_maps=self._id_maps,
+            has_apt=lambda: _has_apt(tree),
+            setup=self._network,
+        )
+        return _with_users(texts, options, self._lower, self._id_maps, self._account)
+
+    def _spec(self, texts: Mapping[str, tuple[str, str]]) -> Spec:
+        options = self._options
+        host = gather_host_facts(devices=options.privileged, limits=bool(options.ulimits))
+        executed = options
+        if self._recording:
+            from rootless.engine.preparation.recording import recorded_options
+
+            executed = recorded_options(options, self._lower, self._recording)
+        spec = make_spec(
+            executed,
+            container_id=self._id,
+            rootfs="rootfs",
+            image_config=self._lower.config,
             host=host,
-            read=read_file,
-            privileged=options.privileged,
-        ),
-        resources=_resources(options.limits),
-        console_size=console_size() if options.terminal else None,
-        account=account,
-        volumes=f"{paths.store}/volumes",
-    )
-    if options.cdi_devices:
-        from rootless.cdi.edits import apply_edits
-        from rootless.cdi.files import DEFAULT_DIRECTORIES, read_spec_files
-        from rootless.cdi.resolver import resolve
+            id_maps=self._id_maps,
+            files={
+                target: f"{self._of_network if name in _OF_NETWORK else self._directory}/{name}"
+                for name, (target, _) in texts.items()
+            },
+            seccomp=profile_of(
+                options.security.seccomp,
+                options.security.capabilities,
+                host=host,
+                read=read_file,
+                privileged=options.privileged,
+            ),
+            resources=_resources(options.limits),
+            console_size=console_size() if options.terminal else None,
+            account=self._account,
+            volumes=f"{self._paths.store}/volumes",
+        )
+        return _with_cdi_devices(spec, options) if options.cdi_devices else spec
 
-        files = read_spec_files(options.cdi_directories or DEFAULT_DIRECTORIES)
-        spec = apply_edits(spec, resolve(options.cdi_devices, files))
-    if options.mounts or options.devices:
-        from rootless.spec.bind_sources import prepare_bind_sources
+    def _description(self, spec: Spec, texts: Collection[str]) -> LaunchDescription:
+        options, lower, directory = self._options, self._lower, self._directory
+        stop_signal = options.stop_signal or lower.config.get("StopSignal")
+        environment = spec["process"]["env"]
+        return LaunchDescription(
+            record=self._record(spec),
+            directory=directory,
+            spec=spec,
+            id_maps=self._id_maps,
+            tree=lower.tree,
+            storage_driver=self._driver,
+            volatile=options.remove and not options.always_sync,
+            storage=options.storage,
+            memory_size=options.writable_tmpfs or 0,
+            removes_image=options.remove_image,
+            access_trace=options.trace,
+            prefetch=options.prefetch,
+            terminal=options.terminal,
+            stop_signal=_stop_signal(stop_signal),
+            stop_timeout=options.stop_timeout,
+            time_limit=options.time_limit,
+            cgroup_parent=options.cgroup_parent,
+            seccomp_cache=f"{self._paths.store}/seccomp",
+            control_directory=self._paths.control_directory(self._id),
+            output_log=_output_log(options, directory, self._id, self._labels, environment),
+            streams=(options.interactive, True, True),
+            input_once=options.interactive and options.attach.stdin,
+            ends_with_client=False,
+            is_new=self._monitor != 0,
+            restart=options.restart,
+            health=_health(options, lower),
+            network=self._network,
+            mount_points=_mount_points(spec, [f"{directory}/{name}" for name in texts]),
+        )
 
-        prepare_bind_sources(options)
-    os.makedirs(f"{paths.store}/seccomp", 0o700, exist_ok=True)
-    layer = _layer(options, paths, environ, container_id)
-
-    def fill(hidden: str) -> None:
-        has_lower = driver is StorageDriver.OVERLAY or bool(spec["root"].get("readonly"))
-        _make_directories(hidden, layer, has_lower=has_lower)
-        for name, (_, text) in texts.items():
-            write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
-        write_readable(f"{hidden}/config.json", dumps(spec))
-        write_readable(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
-        if not (options.remove and monitor):
-            # The monitor alone starts again what is removed when it ends.
-            from rootless.containers.launch_document import NAME, encode_launch
-
-            write_readable(f"{hidden}/{NAME}", encode_launch(description))
-
-    labels = {**(lower.config.get("Labels") or {}), **options.labels}
-    description = LaunchDescription(
-        record=ContainerRecord(
-            id=container_id,
+    def _record(self, spec: Spec) -> ContainerRecord:
+        """Without a name, which it gets when its directory is made."""
+        options, lower, monitor = self._options, self._lower, self._monitor
+        mounted = [each.image_id for each in options.mounts if isinstance(each, ImageMount)]
+        return ContainerRecord(
+            id=self._id,
             name="",
             created=now(),
             image=lower.name,
             image_id=lower.image_id,
-            mounted_images=tuple(
-                each.image_id for each in options.mounts if isinstance(each, ImageMount)
-            ),
-            storage_driver=driver.value,
+            mounted_images=tuple(mounted),
+            storage_driver=self._driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
             snapshot_each=options.snapshot_each,
-            command=_command(spec, recording),
-            labels=labels,
+            command=_command(spec, self._recording),
+            labels=self._labels,
             auto_remove=options.remove,
             monitor_pid=monitor,
             monitor_pid_start=start_time(monitor) if monitor else 0,
             boot=boot_id() if monitor else "",
             host=os.uname().nodename if monitor else "",
-            endpoint=endpoint,
-        ),
-        directory=directory,
-        spec=spec,
-        id_maps=id_maps,
-        tree=lower.tree,
-        storage_driver=driver,
-        volatile=options.remove and not options.always_sync,
-        storage=options.storage,
-        memory_size=options.writable_tmpfs or 0,
-        removes_image=options.remove_image,
-        access_trace=options.trace,
-        prefetch=options.prefetch,
-        terminal=options.terminal,
-        stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
-        stop_timeout=options.stop_timeout,
-        time_limit=options.time_limit,
-        cgroup_parent=options.cgroup_parent,
-        seccomp_cache=f"{paths.store}/seccomp",
-        control_directory=paths.control_directory(container_id),
-        output_log=_output_log(options, directory, container_id, labels, spec["process"]["env"]),
-        streams=(options.interactive, True, True),
-        input_once=options.interactive and options.attach.stdin,
-        ends_with_client=False,
-        is_new=monitor != 0,
-        restart=options.restart,
-        health=_health(options, lower),
-        network=network,
-        mount_points=_mount_points(spec, [f"{directory}/{name}" for name in texts]),
-    )
-    if layer is not None:
-        description = layer.described(description)
-    record = _create(paths, description, fill, options, layer)
-    if not monitor:
-        from rootless.containers.events import report
+            endpoint=self._endpoint,
+        )
 
-        report(paths.containers.runtime, record, "create")
-    return description._replace(record=record)
+    def _create(
+        self,
+        description: LaunchDescription,
+        texts: Mapping[str, tuple[str, str]],
+        layer: PreparedLayer | None,
+    ) -> ContainerRecord:
+        options = self._options
+
+        def fill(hidden: str) -> None:
+            readonly = description.spec["root"].get("readonly")
+            has_lower = self._driver is StorageDriver.OVERLAY or bool(readonly)
+            _make_directories(hidden, layer, has_lower=has_lower)
+            for name, (_, text) in texts.items():
+                write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
+            write_readable(f"{hidden}/config.json", dumps(description.spec))
+            write_readable(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
+            if not (options.remove and self._monitor):
+                # The monitor alone starts again what is removed when it ends.
+                from rootless.containers.launch_document import NAME, encode_launch
+
+                write_readable(f"{hidden}/{NAME}", encode_launch(description))
+
+        try:
+            return create_container(
+                self._paths.containers,
+                description.record,
+                fill,
+                name=options.name,
+                cidfile=options.cidfile,
+            )
+        except BaseException:
+            if layer is not None:
+                layer.discard()
+            raise
+
+
+def _with_cdi_devices(spec: Spec, options: ContainerOptions) -> Spec:
+    from rootless.cdi.edits import apply_edits
+    from rootless.cdi.files import DEFAULT_DIRECTORIES, read_spec_files
+    from rootless.cdi.resolver import resolve
+
+    files = read_spec_files(options.cdi_directories or DEFAULT_DIRECTORIES)
+    return apply_edits(spec, resolve(options.cdi_devices, files))
 
 
 def _mount_points(spec: Mapping[str, Any], files: Collection[str]) -> tuple[str, ...]:
@@ -334,27 +393,6 @@ def _mount_points(spec: Mapping[str, Any], files: Collection[str]) -> tuple[str,
         for each in mounts
         if each.get("source") in files and not each["destination"].startswith(places)
     )
-
-
-def _create(
-    paths: StoragePaths,
-    description: LaunchDescription,
-    fill: Callable[[str], None],
-    options: ContainerOptions,
-    layer: PreparedLayer | None,
-) -> ContainerRecord:
-    try:
-        return create_container(
-            paths.containers,
-            description.record,
-            fill,
-            name=options.name,
-            cidfile=options.cidfile,
-        )
-    except BaseException:
-        if layer is not None:
-            layer.discard()
-        raise
 
 
 def _output_log(
