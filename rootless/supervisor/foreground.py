@@ -11,7 +11,7 @@ import sys
 from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
-from rootless.supervisor import fault_signals
+from rootless.supervisor import FIRST_QUIET, fault_signals, longer_quiet
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FAULTS, FORWARDED
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _BEFORE_FAULTS = 0.05
 """Seconds for which the signals that a `FaultReader` passes on wait, blocked. What opens a signalfd(2) takes a millisecond to
 load, and a container that ends at once does not wait for it."""
-_QUIET = 3.0
-"""Seconds without anything to do after which a client stands by. They double each time, as those of a monitor do."""
 
 
 class Attachment(NamedTuple):
@@ -191,7 +189,7 @@ class Foreground:
         self._final: Message | None = None
         self._error: RootlessError | OSError | None = None
         self._stand_by = stand_by
-        self._quiet = None if stand_by is None else _QUIET
+        self._quiet = None if stand_by is None else FIRST_QUIET
         self._pid = 0
         self._blocked: frozenset[int] = frozenset()
         """Signals that wait for the handlers of this process, if it stood by."""
@@ -299,7 +297,7 @@ class Foreground:
         self._blocked = frozenset(
             number for number in signal.valid_signals() if callable(signal.getsignal(number))
         )
-        self._quiet *= 2
+        self._quiet = longer_quiet(self._quiet)
         waits = dict(flow.interest() for flow in self._flows if not flow.done)
         waits[self._client.fileno()] = select.POLLIN
         faults = FAULTS if self._attachment.signals else frozenset()

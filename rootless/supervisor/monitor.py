@@ -30,7 +30,7 @@ from rootless.containers.record import KILL_CONTAINER
 from rootless.durable import locked
 from rootless.errors import RootlessError, failure_of
 from rootless.light_stdlib import signal
-from rootless.supervisor import control_socket
+from rootless.supervisor import FIRST_QUIET, control_socket, longer_quiet
 from rootless.supervisor.client_requests import ClientRequests
 from rootless.supervisor.container_life import ContainerLife
 from rootless.supervisor.detach import detach
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from rootless.supervisor.run_resources import RunResources
 
 _SIGNALS = frozenset({signal.SIGTERM, KILL_CONTAINER})
-_QUIET, _MOST_QUIET = 3.0, 3600.0
-"""Seconds without anything to do after which a monitor stands by. They double each time, because to stand by and to resume takes
-some tens of milliseconds."""
 
 
 class _TerminatedError(BaseException):
@@ -70,7 +67,7 @@ class Monitor:
         """Between two runs, where SIGTERM ends the delay."""
         self._stop_asked = -1
         """An event counter (eventfd(2)) that SIGTERM makes readable while the container runs."""
-        self._quiet = _QUIET
+        self._quiet = FIRST_QUIET
         """Seconds without anything to do after which it stands by; 0 if it cannot."""
 
     def main(self, debug: int | None) -> NoReturn:
@@ -242,7 +239,7 @@ class Monitor:
             ready = clients.wait(watched, self._quiet * 1000, run.interest())
             if ready:
                 return ready
-            self._quiet = min(2 * self._quiet, _MOST_QUIET)
+            self._quiet = longer_quiet(self._quiet)
             readable = (*watched, *clients.descriptors())
             try:
                 self._stand_by({**dict.fromkeys(readable, select.POLLIN), **run.interest()})

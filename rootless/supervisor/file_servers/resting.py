@@ -14,6 +14,7 @@ import sys
 
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.light_stdlib import read_file, signal
+from rootless.supervisor import FIRST_QUIET, longer_quiet
 from rootless.supervisor.engine_log import log_exception
 
 TYPE_CHECKING = False
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     GoOn: TypeAlias = Callable[["RestingServer", LaunchDescription], NoReturn]
     """What a server does that has stood by. It is called in another program, and found by its name."""
 
-_QUIET, _MOST_QUIET = 3.0, 3600.0
-"""Seconds without a request after which the server stands by. They double each time."""
 _MOST_MEMORY = 12 << 20
 """Bytes. A server that has more knows many files, which it would have to look for again."""
 _WAKING = frozenset({signal.SIGUSR1})
@@ -60,7 +59,7 @@ class RestingServer:
         self._description: LaunchDescription | bytes = description
         self._go_on = go_on
         self._command = sys.orig_argv
-        self._quiet = _QUIET
+        self._quiet = FIRST_QUIET
         self._locks: list[int] = []
         """Descriptors of the work directory, which keep it locked while the server stands by."""
         self._is_asked = False
@@ -94,7 +93,7 @@ class RestingServer:
         self._is_asked = False
         served = sum(counters.nanoseconds)
         if served == self._served:
-            self._quiet = min(2 * self._quiet, _MOST_QUIET)
+            self._quiet = longer_quiet(self._quiet)
             if _has_one_thread() and _memory() <= _MOST_MEMORY:
                 try:
                     self._stand_by()

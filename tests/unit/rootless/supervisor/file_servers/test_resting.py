@@ -34,7 +34,7 @@ DESCRIPTION = LaunchDescription(
 @pytest.fixture
 def server(monkeypatch):
     """A server whose device is a socket, and which looks all the time."""
-    monkeypatch.setattr(resting, "_QUIET", 0.02)
+    monkeypatch.setattr(resting, "FIRST_QUIET", 0.02)
     before = signal.getsignal(signal.SIGALRM)
     device, end = socket.socketpair()
     with device, end:
