@@ -166,9 +166,9 @@ class ContainerStore(ImageStore):
         moved: Moved | None = None,
     ) -> LoadedImage:
         """Make an image of a container, or of its snapshot (`NAME@TAG`). With `pause` a running container is
-        paused meanwhile.
-        `moved` is called with the size of each piece of the new layer.
+        paused meanwhile. `moved` is called with the size of each piece of the new layer.
         """
+        from rootless.images.commit import CommitOptions
         from rootless.rootfs.commit import commit_container
 
         record, span = self._container_in(name)
@@ -177,10 +177,7 @@ class ContainerStore(ImageStore):
             self.paths,
             self._store(),
             self._environ,
-            reference=reference,
-            author=author,
-            message=message,
-            changes=changes,
+            CommitOptions(reference, author, message, changes),
             pause=pause,
             moved=moved,
             span=span,

@@ -23,23 +23,32 @@ from rootless.store.ingest import Ingest
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
+from unionfs.light_types import NamedTuple
 
 # What a config says of the container or image that it was made in, which is not this one.
 _NOT_INHERITED = frozenset({"container", "container_config", "id", "parent", "comment"})
+
+
+class CommitOptions(NamedTuple):
+    """The options of `commit` that the new image shows: its name, author, comment, and Dockerfile instructions that change
+    its config.
+    """
+
+    reference: str | None = None
+    author: str = ""
+    message: str = ""
+    changes: Sequence[str] = ()
 
 
 def commit(
     store: Store,
     base: Image | None,
     layer: Iterable[bytes],
+    options: CommitOptions = CommitOptions(),  # noqa: B008 - a frozen value
     *,
     created: str,
     created_by: str,
-    reference: str | None = None,
     config: Json | None = None,
-    author: str = "",
-    message: str = "",
-    changes: Sequence[str] = (),
     moved: Moved | None = None,
 ) -> LoadedImage:
     """Add a layer to an image, or start one from nothing; returns the new image.
@@ -48,6 +57,7 @@ def commit(
     `created` is an RFC 3339 time. `moved` is called with the size of each piece of the layer.
     Raises UsageError for a malformed reference or change, NotFoundError if the base has gone.
     """
+    reference, author, message, changes = options
     tags = () if reference is None else (parse_tag(reference),)
     if config is None:
         config = base.config if base is not None else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from unionfs.model import free_bytes
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
+    from rootless.images.commit import CommitOptions
     from rootless.images.new_image import LoadedImage
     from rootless.store.counting import Moved
     from rootless.store.layout import Store
@@ -30,11 +31,8 @@ def commit_container(
     paths: StoragePaths,
     store: Store,
     environ: Mapping[str, str],
+    options: CommitOptions,
     *,
-    reference: str | None,
-    author: str,
-    message: str,
-    changes: Sequence[str],
     pause: bool,
     moved: Moved | None = None,
     span: Span = WHOLE,
@@ -66,13 +64,10 @@ def commit_container(
             store,
             base,
             _whole(pieces, record),
+            options,
             created=time_of_making(environ),
             created_by=" ".join(spec["process"]["args"]),
-            reference=reference,
             config=config_of(spec, record, base.config),
-            author=author,
-            message=message,
-            changes=changes,
             moved=moved,
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.commit import commit
+from rootless.images.commit import CommitOptions, commit
 from rootless.images.gc.remove import remove
 from rootless.images.inspect import history
 from rootless.images.load import load
@@ -39,10 +39,7 @@ def test_commit_adds_a_layer_a_step_and_changes(store):
         store,
         resolve(store, "base"),
         pieces(TOP),
-        reference="mine:2",
-        author="me",
-        message="why",
-        changes=["CMD top"],
+        CommitOptions("mine:2", author="me", message="why", changes=["CMD top"]),
         **WHEN,
     )
     image = resolve(store, "mine:2")
@@ -63,7 +60,7 @@ def test_equal_commits_are_equal_images(store):
 
 
 def test_commit_from_nothing(store):
-    commit(store, None, [BASE], reference="scratch:1", config={"Cmd": ["/init"]}, **WHEN)
+    commit(store, None, [BASE], CommitOptions("scratch:1"), config={"Cmd": ["/init"]}, **WHEN)
     assert resolve(store, "scratch:1").diff_ids == (sha256(BASE),)
 
 
@@ -71,7 +68,7 @@ def test_commit_from_nothing(store):
 def test_skopeo_copies_a_commit_onto_a_compressed_base(store, tmp_path):
     compressed_layout(tmp_path / "in", [BASE], gz, "+gzip", "zipped:1")
     load(store, tmp_path / "in")
-    commit(store, resolve(store, "zipped:1"), pieces(TOP), reference="both:1", **WHEN)
+    commit(store, resolve(store, "zipped:1"), pieces(TOP), CommitOptions("both:1"), **WHEN)
     subprocess.run(
         [
             *("skopeo", "copy", "-q", f"oci:{store.root}:docker.io/library/both:1"),
@@ -88,7 +85,7 @@ def test_skopeo_copies_a_commit_onto_a_compressed_base(store, tmp_path):
 
 
 def test_base_can_be_removed_after_a_commit(store):
-    commit(store, resolve(store, "base"), pieces(TOP), reference="mine", **WHEN)
+    commit(store, resolve(store, "base"), pieces(TOP), CommitOptions("mine"), **WHEN)
     remove(store, "base", list)
     assert [
         Path(files.tar).read_bytes() for files in layer_files(store, resolve(store, "mine"))
@@ -104,9 +101,9 @@ def test_commit_that_fails_leaves_the_store_as_it_was(store):
     with pytest.raises(InvalidDocumentError, match="the new layer"):
         commit(store, base, [TOP[:5000]], **WHEN)
     with pytest.raises(UsageError):
-        commit(store, base, [TOP], changes=["RUN x"], **WHEN)
+        commit(store, base, [TOP], CommitOptions(changes=["RUN x"]), **WHEN)
     with pytest.raises(UsageError):
-        commit(store, base, [TOP], reference="Bad", **WHEN)
+        commit(store, base, [TOP], CommitOptions("Bad"), **WHEN)
     assert sorted(Path(store.root).rglob("*")) == before
     remove(store, "base", list)
     with pytest.raises((NotFoundError, IntegrityError)):
