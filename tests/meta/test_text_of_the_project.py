@@ -130,6 +130,17 @@ def test_documents_that_the_code_names_exist() -> None:
     assert broken == []
 
 
+def test_files_that_the_documents_name_exist() -> None:
+    named = re.compile(r"`((?:rootless|unionfs|tests|scripts|benchmarks)/[\w/-]+\.[a-z]+)`")
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for name in named.findall(path.read_text())
+        if not (ROOT / name).exists() and not name.endswith("zip.py")  # an example
+    }
+    assert missing == set()
+
+
 def test_design_page_names_every_package() -> None:
     page = (ROOT / "docs/design.md").read_text()
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
