@@ -15,7 +15,7 @@ from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH, RECORD_IF_POSSIBLE
 from rootless.runtime.idmap import IdMaps
 from rootless.spec import default_mounts as mounts
-from rootless.spec.command import arguments, words
+from rootless.spec.command import arguments, variables
 from rootless.spec.host import HostFacts
 from rootless.spec.options import ContainerOptions
 
@@ -108,20 +108,12 @@ def environment(
 ) -> list[str]:
     """NAME=value, each name once: defaults, then the image's, then the user's. HOME is added when the
     user is looked up."""
-    values = {"PATH": DEFAULT_PATH}
+    defaults = {"PATH": DEFAULT_PATH}
     if hostname:
-        values["HOSTNAME"] = hostname
+        defaults["HOSTNAME"] = hostname
     if options.terminal:
-        values["TERM"] = "xterm"
-    for entry in words(image, "Env"):
-        name, _, value = entry.partition("=")
-        values[name] = value
-    for name, given in options.variables:
-        if given is None:
-            values.pop(name, None)
-        else:
-            values[name] = given
-    return [f"{name}={value}" for name, value in values.items()]
+        defaults["TERM"] = "xterm"
+    return variables(options, image, defaults)
 
 
 def _process(

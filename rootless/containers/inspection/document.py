@@ -18,6 +18,7 @@ from rootless.containers.record import IN_MEMORY
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.writable_layers.place import UPPER, WORK, layer_directory
 from rootless.containers.writable_layers.usage import storage_usage
+from rootless.spec.command import variables
 from rootless.spec.health import document as health_check_document
 from rootless.spec.health import merged
 from rootless.spec.options import ContainerOptions, Volume
@@ -151,7 +152,7 @@ def _config(
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
         "StdinOnce": options.interactive and streams.stdin,
-        "Env": _environment(options, image),
+        "Env": variables(options, image) or None,
         "Cmd": _command(options, image),
         **({"Healthcheck": health} if health else {}),
         "Image": record.image,
@@ -177,20 +178,6 @@ def _exposed_ports(options: ContainerOptions, image: Mapping[str, Any]) -> dict[
     asked = [str(each) for each in (*network.exposed, *(port.exposed for port in network.ports))]
     ports = {**(image.get("ExposedPorts") or {}), **{each: {} for each in asked}}
     return {"ExposedPorts": dict(sorted(ports.items()))} if ports else {}
-
-
-def _environment(options: ContainerOptions, image: Mapping[str, Any]) -> list[str] | None:
-    """The image's variables and those that were asked for, in the order that they were first named."""
-    values = {}
-    for entry in image.get("Env") or ():
-        name, _, value = str(entry).partition("=")
-        values[name] = value
-    for name, given in options.variables:
-        if given is None:
-            values.pop(name, None)
-        else:
-            values[name] = given
-    return [f"{name}={value}" for name, value in values.items()] or None
 
 
 def _entrypoint(options: ContainerOptions, image: Mapping[str, Any]) -> list[str] | None:
