@@ -71,19 +71,7 @@ def make_plan(
     process, linux = spec.get("process"), spec.get("linux", {})
     if not isinstance(process, dict) or not process.get("args"):
         raise InvalidDocumentError("config.json: process.args is empty")
-    namespaces = set()
-    for entry in linux.get("namespaces", ()):
-        if "path" in entry and entry["type"] in entered:
-            continue
-        if "path" in entry:
-            raise HostSupportError(
-                f"config.json: joining an existing {entry['type']} namespace "
-                f"({entry['path']}) is not supported"
-            )
-        namespaces.add(str(entry["type"]))
-    if not {"user", "mount"} <= namespaces:
-        raise InvalidDocumentError("config.json: a user and a mount namespace are required")
-
+    namespaces = _new_namespaces(linux, entered)
     mounts = [_Mounted(i, m, bundle) for i, m in enumerate(spec.get("mounts", ()))]
     sequence: list[Step] = []
     if process.get("oomScoreAdj") is not None:
@@ -133,6 +121,23 @@ def make_plan(
             holds=spec.get("annotations", {}).get(extensions.HOLD) == "true",
         ),
     )
+
+
+def _new_namespaces(linux: Mapping[str, Any], entered: Container[str]) -> set[str]:
+    """The types of namespaces to make. Raises as `make_plan` does."""
+    namespaces = set()
+    for entry in linux.get("namespaces", ()):
+        if "path" in entry and entry["type"] in entered:
+            continue
+        if "path" in entry:
+            raise HostSupportError(
+                f"config.json: joining an existing {entry['type']} namespace "
+                f"({entry['path']}) is not supported"
+            )
+        namespaces.add(str(entry["type"]))
+    if not {"user", "mount"} <= namespaces:
+        raise InvalidDocumentError("config.json: a user and a mount namespace are required")
+    return namespaces
 
 
 def _hooks(spec: Mapping[str, Any], bundle: str, point: str, status: str) -> Sequence[Step]:

@@ -32,19 +32,48 @@ if TYPE_CHECKING:
     from rootless.build.errors import BuildError
     from rootless.build.outputs import Output
     from rootless.build.progress import Progress
-    from rootless.build.request import BuiltImage
+    from rootless.build.request import BuildRequest, BuiltImage
     from rootless.configuration.values import Configuration
+    from rootless.engine import Engine
     from rootless.oci.platform import Platform
     from rootless.runtime.extensions import ChownMode
 
 
 def build(parsed: Parsed, settings: Settings) -> int:
-    """Build an image and print its id, or what went wrong with the place in the Dockerfile."""
+    """Build an image and print its id, or the error with its position in the Dockerfile."""
     from rootless.build.errors import BuildError
-    from rootless.build.request import BuildRequest, BuildSubject
 
-    configuration = read_configuration(os.environ)
-    request = BuildRequest(
+    request = _request(parsed, read_configuration(os.environ))
+    progress = _progress(parsed)
+    engine = engine_of(settings)
+    call = _call(parsed)
+    try:
+        if call.method != "build":
+            return _report(engine, request, call)
+        built = engine.build(request, progress=progress)
+    except BuildError as error:
+        sys.stdout.flush()
+        progress.close()
+        print(_described(error), file=sys.stderr, flush=True)
+        if error.container and request.keeps_shell and os.isatty(0) and os.isatty(1):
+            engine.start_attached(error.container, stdin=True)
+        return 1
+    progress.close()
+    if parsed[options.QUIET] and built.id:
+        print(built.id)
+    id_file = parsed[options.IIDFILE]
+    if id_file is not None:
+        with open(id_file, "w", encoding="ascii") as file:
+            file.write(built.id)
+    if parsed[options.METADATA_FILE] is not None:
+        _write_metadata(parsed[options.METADATA_FILE] or "", built)
+    return 0
+
+
+def _request(parsed: Parsed, configuration: Configuration | None) -> BuildRequest:
+    from rootless.build.request import BuildRequest
+
+    return BuildRequest(
         context_request(parsed.arguments[0], parsed[options.FILE]),
         tags=parsed[options.TAG],
         build_arguments=_arguments(parsed[options.BUILD_ARG]),
@@ -82,37 +111,23 @@ def build(parsed: Parsed, settings: Settings) -> int:
         chown=_chown(parsed[options.CHOWN] or "", configuration),
         jobs=parsed[options.JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
-    progress = _progress(parsed)
-    engine = engine_of(settings)
-    call = _call(parsed)
-    try:
-        if call.method in {"outline", "targets"}:
-            shown = engine.describe_build(request, BuildSubject(call.method), as_json=call.as_json)
-            print(shown, end="", flush=True)
-            return 0
-        if call.method == "check":
-            checked = engine.check_build(request, as_json=call.as_json)
-            print(checked.text, end="", flush=True)
-            if checked.error is not None:
-                raise checked.error
-            return 0 if checked.is_clean or call.ignores_status else 1
-        built = engine.build(request, progress=progress)
-    except BuildError as error:
-        sys.stdout.flush()
-        progress.close()
-        print(_described(error), file=sys.stderr, flush=True)
-        if error.container and request.keeps_shell and os.isatty(0) and os.isatty(1):
-            engine.start_attached(error.container, stdin=True)
-        return 1
-    progress.close()
-    if parsed[options.QUIET] and built.id:
-        print(built.id)
-    id_file = parsed[options.IIDFILE]
-    if id_file is not None:
-        with open(id_file, "w", encoding="ascii") as file:
-            file.write(built.id)
-    if parsed[options.METADATA_FILE] is not None:
-        _write_metadata(parsed[options.METADATA_FILE] or "", built)
+
+
+def _report(engine: Engine, request: BuildRequest, call: _Call) -> int:
+    """Print what --call asks for in place of a build. Raises BuildError."""
+    from rootless.build.request import BuildSubject
+
+    if call.method == "check":
+        checked = engine.check_build(request, as_json=call.as_json)
+        print(checked.text, end="", flush=True)
+        if checked.error is not None:
+            raise checked.error
+        return 0 if checked.is_clean or call.ignores_status else 1
+    print(
+        engine.describe_build(request, BuildSubject(call.method), as_json=call.as_json),
+        end="",
+        flush=True,
+    )
     return 0
 
 
