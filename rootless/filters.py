@@ -28,7 +28,7 @@ class LabelFilter(NamedTuple):
 
 
 class PruneFilters(NamedTuple):
-    """What a prune removes: objects that pass every condition."""
+    """Conditions of a prune: it removes objects that pass every one."""
 
     until: float | None = None
     """Created before this time, in seconds since the epoch."""
@@ -45,8 +45,9 @@ class PruneFilters(NamedTuple):
 
 
 class ImageFilters(NamedTuple):
-    """Which images a list has: those that pass every condition, under the names that match any of
-    `references`."""
+    """Conditions of a list of images: it has those that pass every one, under the names that match any of
+    `references`.
+    """
 
     dangling: bool | None = None
     """True: only images without a name. False: only those with one."""
@@ -62,8 +63,9 @@ class ImageFilters(NamedTuple):
 
 
 class VolumeFilters(NamedTuple):
-    """Which volumes a list or a prune has: those that pass every condition. The values of `names` and of
-    `drivers` are alternatives."""
+    """Conditions of a list or a prune of volumes: it has those that pass every one. The values of `names` and of
+    `drivers` are alternatives.
+    """
 
     names: tuple[str, ...] = ()
     """Names, or regular expressions that are searched for in a name. One that is none finds nothing else, as in
@@ -86,8 +88,9 @@ class VolumeFilters(NamedTuple):
 
 
 class NetworkFilters(NamedTuple):
-    """Which networks a list or a prune has: those that pass every condition. The values of one field are alternatives,
-    except those of `labels`, which all have to match."""
+    """Conditions of a list or a prune of networks: it has those that pass every one. The values of one field are
+    alternatives, except those of `labels`, which all have to match.
+    """
 
     names: tuple[str, ...] = ()
     """Names, or regular expressions that are searched for in a name."""
@@ -150,8 +153,9 @@ class PortRange(NamedTuple):
 
 
 class ContainerFilters(NamedTuple):
-    """Which containers a list has: those that pass each condition that is set. The values of one
-    field are alternatives, except those of `labels`, which all have to match."""
+    """Conditions of a list of containers: it has those that pass each one that is set. The values of one field are
+    alternatives, except those of `labels`, which all have to match.
+    """
 
     ids: tuple[str, ...] = ()
     """Prefixes of ids."""

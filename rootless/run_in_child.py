@@ -54,8 +54,8 @@ def error_from(fields: Mapping[str, Any]) -> RootlessError | OSError:
 
 
 def run_in_child(function: Callable[[], T]) -> T:
-    """What `function` returns in a child process: text, bytes, numbers, None, or containers of these
-    (what `marshal` takes).
+    """Return what `function` returns in a child process: text, bytes, numbers, None, or containers of these (what
+    `marshal` takes).
 
     Raises:
         RootlessError, OSError: the function raised it, or the child was killed.

@@ -50,8 +50,8 @@ def _unknown_process() -> int:
 
 
 class CopyUpCauses:
-    """Which process causes a copy-up. `ask` returns the number of the process whose request is being
-    answered, 0 if the session does not know it; `name_of` returns a process's name.
+    """The processes that cause copy-ups. `ask` returns the number of the process whose request is being answered, 0
+    if the session does not know it; `name_of` returns a process's name.
 
     The kernel collects writes in the page cache and sends them without a process. But before its
     first write(2) to a file a process asks for `security.capability` (file_remove_privs,

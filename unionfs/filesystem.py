@@ -215,11 +215,13 @@ class CopyUps(Protocol):
 
 
 class Transfers(Protocol):
-    """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, `Transfer.finish`."""
+    """Operations that wait for a disk or move many bytes, in three steps: begin, `Transfer.run` in any thread,
+    `Transfer.finish`.
+    """
 
     def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer: ...
     def begin_flush(self, nodeid: NodeId) -> Transfer | None:
-        """What close(2) of a file has to wait for where errors are deferred; None: nothing."""
+        """The transfer that close(2) of a file waits for where errors are deferred; None: none."""
 
     def begin_syncfs(self) -> Transfer: ...
     def begin_copy_range(
@@ -261,7 +263,7 @@ class Mount(Protocol):
 
     @property
     def copy_up_stats(self) -> CopyUpStats:
-        """What copying up has cost since the mount."""
+        """The statistics of copy-up since the mount."""
 
     def request_freeze(self, request: bytes) -> None:
         """Freeze the tree as it is now, if its owner has prepared that under this word. To be called while no thread copies

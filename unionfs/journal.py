@@ -126,7 +126,7 @@ class Journal:
 
 
 def pack_gone(attributes: Attributes) -> bytes:
-    """What is left of an object that has no name and no data."""
+    """The record of an object that has no name and no data."""
     ino, mode, _, uid, gid, rdev, *_ = attributes
     return _GONE.pack(ino, mode, uid, gid, rdev & 0xFFFFFFFF)
 

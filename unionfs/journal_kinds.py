@@ -6,7 +6,7 @@ from unionfs.light_types import IntEnum
 
 
 class Kind(IntEnum):
-    """What a record says of a node."""
+    """The kinds of records of a node."""
 
     DIRECTORY = 1
     """It is a directory of this name in that directory."""

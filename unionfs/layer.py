@@ -25,7 +25,7 @@ Ref: TypeAlias = "Hashable"
 
 
 class Mark(Enum):
-    """What an entry of a layer hides in the layers below it."""
+    """The mark of an entry: what it hides in the layers below."""
 
     NONE = 0
     WHITEOUT = 1
@@ -36,7 +36,7 @@ class Mark(Enum):
 
 
 class LayerEntry(NamedTuple):
-    """What one layer has under one name.
+    """The object of one layer under one name.
 
     `attributes.ino` is stable as long as the layer exists, and unique in it: see
     `Layer.number_from`.
@@ -169,8 +169,7 @@ class SupportsFingerprint(Protocol):
     layers."""
 
     def fingerprint(self) -> Sequence[bytes]:
-        """What distinguishes the layer from every other layer; one item for each layer it is made
-        of."""
+        """The identity of the layer among all layers; one item for each layer it is made of."""
 
 
 class Creation(NamedTuple):
@@ -282,7 +281,7 @@ class Drafts(Protocol):
         """`remove` of a file that keeps the stash name, in one step."""
 
     def stashed(self, name: bytes) -> LayerEntry | None:
-        """What has this stash name; None if nothing has."""
+        """The object with this stash name; None if nothing has."""
 
     def stash_name(self, ref: Ref) -> bytes:
         """The stash name of a file that has been stashed."""
@@ -343,7 +342,7 @@ class Metadata(Protocol):
 
 
 class LinkIndex(Protocol):
-    """What an upper records about files of the lowers that have several names."""
+    """An upper's records of files of the lowers that have several names."""
 
     def index(self) -> dict[int, int | None]:
         """By `st_ino` in the union: the number of names left, or None if the upper has a copy that
@@ -357,7 +356,7 @@ class LinkIndex(Protocol):
         name in the tree yet; `link` gives it one."""
 
     def index_make(self, creation: Creation) -> LayerEntry:
-        """The same for anything but a regular file or directory, made complete."""
+        """As `index_add`, for anything but a regular file or directory, made complete."""
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         """Record how many names a file has left; 0 removes it from the index. `ref`: its copy, if
@@ -368,7 +367,7 @@ class LinkIndex(Protocol):
 
 
 class LazyMarks(Protocol):
-    """Which files of an upper are incomplete: see `unionfs.lazy.file`."""
+    """The marks of incomplete files of an upper: see `unionfs.lazy.file`."""
 
     def mark_lazy(self, fd: int, mark: bytes | None) -> None:
         """Set or clear the incomplete-copy mark of an open file. Raises what the file system does

@@ -51,7 +51,7 @@ class Attributes(NamedTuple):
 
 
 def with_owner(known: Attributes, mode: int, uid: int, gid: int) -> Attributes:
-    """`known` with another mode and owner: what `_replace` gives, at a sixth of its price."""
+    """`known` with another mode and owner, in a sixth of the time of `_replace`."""
     ino, _, nlink, _, _, rdev, size, blocks, atime, mtime, ctime = known
     return _new(Attributes, (
         ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime,
@@ -130,8 +130,9 @@ class StatFs(NamedTuple):
 
 
 def free_bytes(blocks: int, available: int, fragment: int) -> int:
-    """What may still be written, from f_blocks, f_bavail and f_frsize of statvfs(3). A file system that
-    does not count its blocks (ramfs, some FUSE ones) has 0 of them, and no known end."""
+    """The bytes that may still be written, from f_blocks, f_bavail and f_frsize of statvfs(3). A file system that
+    does not count its blocks (ramfs, some FUSE ones) has 0 of them, and no known end.
+    """
     return available * fragment if blocks else sys.maxsize
 
 

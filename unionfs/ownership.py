@@ -87,8 +87,7 @@ IdShift = tuple[int, int, int]
 
 
 class IdView(NamedTuple):
-    """Which ids exist inside: any other is shown as `squash_uid`, `squash_gid`. Ranges are
-    (first, count).
+    """The ids that exist inside: any other is shown as `squash_uid`, `squash_gid`. Ranges are (first, count).
 
     The kernel refuses writes to an inode whose owner the mount's user namespace does not map, so
     nothing unmapped is ever shown; the true owner stays in the layer.
@@ -120,7 +119,7 @@ class IdView(NamedTuple):
         return _visible(gid, self.gids, self.gid_shifts)
 
     def stored_uid(self, uid: int) -> int:
-        """What a layer keeps for an id inside."""
+        """The id that a layer stores for an id inside."""
         return _stored(uid, self.uid_shifts)
 
     def stored_gid(self, gid: int) -> int:

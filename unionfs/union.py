@@ -485,12 +485,12 @@ class Union:
 
     @property
     def copy_up_stats(self) -> CopyUpStats:
-        """What copying up has cost since the mount."""
+        """The statistics of copy-up since the mount."""
         return self._tree.copy_up_stats
 
     @property
     def copy_up_causes(self) -> CopyUpCauses:
-        """Which process causes a copy-up."""
+        """The processes that cause copy-ups."""
         return self._tree.copy_up_causes
 
     def path(self, nodeid: NodeId) -> bytes | None:

@@ -85,7 +85,7 @@ class HostFiles:
             return None
 
     def names(self, path: bytes) -> list[bytes]:
-        """What is in a directory."""
+        """The names in a directory."""
         directory, name = self.parent(path)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         opened = os.open(name, flags, dir_fd=directory)
@@ -105,7 +105,7 @@ class HostFiles:
         return opened
 
     def attributes(self, path: bytes) -> Attributes:
-        """What the object has now."""
+        """The present attributes of the object."""
         directory, name = self.parent(path)
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(found.st_mode) else b""

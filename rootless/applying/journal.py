@@ -30,8 +30,9 @@ _FORMAT = 1
 
 
 class Before(NamedTuple):
-    """What was at the path of a step: nothing, or an object, of which a regular file has a copy or a further name
-    among the backups if the step replaces or removes it."""
+    """The state of a step's path before the step: nothing, or an object, of which a regular file has a copy or a
+    further name among the backups if the step replaces or removes it.
+    """
 
     fingerprint: Fingerprint | None = None
     attributes: Attributes | None = None

@@ -32,7 +32,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ChangedError(Exception):
-    """What is there is not what the plan expects."""
+    """An object is not in the state that the plan expects."""
 
 
 class Performer:

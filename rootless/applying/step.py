@@ -34,14 +34,16 @@ class Fingerprint(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What an undo has put back, and what had been there: the same but for numbers and the time of the last change."""
+    """An object that an undo has put back, and the one before the apply: the same but for numbers and the time of
+    the last change.
+    """
 
     now: Fingerprint
     before: Fingerprint
 
 
 class Attributes(NamedTuple):
-    """What a new object is given. Extended attributes by name, in base64."""
+    """The attributes of a new object. Extended attributes by name, in base64."""
 
     mode: int
     mtime_ns: int
@@ -50,7 +52,7 @@ class Attributes(NamedTuple):
 
 
 class Action(Enum):
-    """What a step does at its path."""
+    """The action of a step at its path."""
 
     DIRECTORY = "directory"
     """Make a directory."""

@@ -61,8 +61,9 @@ class Found(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Which changes are applied, and how conflicts are decided: see `rootless.applying.apply.Applying.apply`. `wanted`
-    are paths in the part."""
+    """The selection of changes, and the decision on conflicts: see `rootless.applying.apply.Applying.apply`.
+    `wanted` are paths in the part.
+    """
 
     wanted: Sequence[bytes]
     chosen: Callable[[Change], bool] | None
@@ -189,7 +190,7 @@ class Target:
         return [] if done else self.run(journal, numbers[-1])
 
     def undoing(self, journal: Journal, number: int) -> Undoing:
-        """What takes an apply back."""
+        """An object that undoes an apply."""
         backups = str(self._place / str(number) / _BACKUPS)
         return Undoing(self._host, journal, backups, f"{self._tag}-{number}")
 

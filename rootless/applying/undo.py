@@ -24,7 +24,7 @@ class Undoing:
         self._tag = tag
 
     def changed(self) -> list[Left]:
-        """What has changed since the apply; of one that is being undone, nothing."""
+        """The objects that have changed since the apply; of one that is being undone, nothing."""
         if self._journal.is_undoing:
             return []
         return [

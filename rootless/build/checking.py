@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class CheckReport(NamedTuple):
-    """What `build --check` shows."""
+    """The report of `build --check`."""
 
     text: str
     """The findings; without any, and without an error, a line that there are none."""
@@ -75,8 +75,9 @@ def check_dockerfile(
 def describe(
     request: BuildRequest, workspace: Workspace, subject: BuildSubject, *, as_json: bool
 ) -> str:
-    """What a Dockerfile offers or takes, as tables or as a JSON document. Base images are known if they are
-    in the store; none is pulled. Raises BuildError."""
+    """The targets of a Dockerfile, or the inputs of a build, as tables or as a JSON document. Base images are known
+    if they are in the store; none is pulled. Raises BuildError.
+    """
     from rootless.dockerfile.outline import (
         OutlineContext,
         outline,

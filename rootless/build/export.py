@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class PlatformResult(NamedTuple):
-    """What a build has made for one platform, and what that began with."""
+    """The result of a build for one platform, and its base."""
 
     platform: Platform
     state: StageState

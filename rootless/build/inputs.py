@@ -93,8 +93,9 @@ class BuildInputs:
     def source(
         self, name: str, stage: tuple[BuiltLayer, ...] | None, platform: Platform | None
     ) -> Source:
-        """What --from names: a stage, whose layers are given, or else a named context or an image, which is that of
-        the platform of the stage that copies; for an empty name the build context."""
+        """The source that --from names: a stage, whose layers are given, or else a named context or an image, which
+        is that of the platform of the stage that copies; for an empty name the build context.
+        """
         if not name:
             return self._build_context()
         key = name, platform

@@ -35,7 +35,7 @@ from unionfs.light_types import NamedTuple
 
 
 class BuildSetting(NamedTuple):
-    """What the stages of all platforms of a build share in one process."""
+    """The state that the stages of all platforms of a build share in one process."""
 
     request: BuildRequest
     dockerfile: Dockerfile
@@ -89,17 +89,17 @@ class PlatformStages:
 
     @property
     def target(self) -> StageState:
-        """What the stage to build has become."""
+        """The state of the target stage."""
         return self.states[self.graph.target]
 
     @property
     def base_of_target(self) -> StageState | None:
-        """What the chain of stages that the target ends began with."""
+        """The base of the chain of stages that ends with the target."""
         return self.bases.get(self._root_of(self.graph.target))
 
     @property
     def materials(self) -> tuple[Material, ...]:
-        """What went into the stages from elsewhere, for their platforms."""
+        """The external inputs of the stages, with their platforms."""
         host = host_platform()
         platforms = {self._platform_of(number) or host for number in self.graph.needed}
         found = self._setting.workspace.materials.values()

@@ -19,7 +19,7 @@ class StepProgress(Protocol):
     """One step that is going on."""
 
     def output(self, stream: int, data: bytes) -> None:
-        """What a command has written: on 1 or 2."""
+        """Output of a command, on stream 1 or 2."""
 
     def note(self, text: str) -> None:
         """A line about the step itself."""
@@ -33,7 +33,7 @@ class StepProgress(Protocol):
 
 
 class Progress(Protocol):
-    """What shows a build to a person or a program."""
+    """A display of a build, for a person or a program."""
 
     def begin(self, name: str) -> StepProgress:
         """A step has begun."""
@@ -81,7 +81,7 @@ class OutputLines:
         return [line.decode(errors="replace").rstrip("\r") for line in lines]
 
     def rest(self) -> list[str]:
-        """What has no end of line, at the end."""
+        """The last line, if it has no end of line."""
         found = [rest.decode(errors="replace") for rest in self._partial.values() if rest]
         self._partial = {1: b"", 2: b""}
         return found

@@ -30,7 +30,7 @@ _BUILD_TYPES = {
 
 
 class ProvenanceOptions(NamedTuple):
-    """What --provenance asks for."""
+    """The options of --provenance."""
 
     version: str = "v0.2"
     """A key of PREDICATE_TYPES."""

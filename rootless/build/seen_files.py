@@ -35,7 +35,7 @@ class SeenFiles:
         self._diff_ids: dict[int, str] = {}
 
     def seen(self, records: Iterable[Record]) -> Iterator[Seen]:
-        """What these accesses have seen, each path once, in order. Raises OSError."""
+        """The files of these accesses, each path once, in order. Raises OSError."""
         for record in self._with_other_names(_by_path(records)):
             yield self._seen(record, self._snapshot.find(record.path))
 

@@ -80,7 +80,7 @@ class _TtyStep:
         self._notes: list[str] = []
 
     def lines(self, width: int) -> list[str]:
-        """What is on the terminal of this step."""
+        """The lines of this step on the terminal."""
         seconds = (self.ended or time.monotonic()) - self._started
         mark = " CACHED" if self._is_cached else " ERROR" if self._error else ""
         right = f"{seconds:.1f}s"

@@ -79,7 +79,7 @@ class Workspace:
         return self._built(self.ingest.add_made_layer(members, what))
 
     def add_archive(self, archive: Iterable[bytes], what: str) -> BuiltLayer:
-        """The same of an archive that comes in pieces."""
+        """As `add_layer`, for an archive in pieces."""
         # An empty piece would be taken for the end.
         pieces = (piece for piece in archive if piece)
         return self._built(self.ingest.add_layer(lambda _: next(pieces, b""), what))
@@ -216,7 +216,7 @@ class Workspace:
         return source
 
     def digests_of(self, source: Source) -> ContentDigests:
-        """What is known of the contents of a source's files."""
+        """The known digests of a source's files."""
         if isinstance(source, FilteredSource):
             return self.digests_of(source.inner)
         known = self._digests.get(id(source))

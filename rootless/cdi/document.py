@@ -56,7 +56,7 @@ class Hook(NamedTuple):
 
 
 class ContainerEdits(NamedTuple):
-    """What changes of the OCI runtime spec. `env` are NAME=VALUE. `has_intel_rdt`: it asks for a class of service of
+    """Edits of an OCI runtime spec. `env` are NAME=VALUE. `has_intel_rdt`: it asks for a class of service of
     Intel's Resource Director Technology, which only root can give.
     """
 

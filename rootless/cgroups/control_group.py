@@ -58,7 +58,7 @@ class ControlGroup:
 
     @property
     def controllers(self) -> frozenset[str]:
-        """Those that act on the container's own group."""
+        """The controllers that act on the container's own group."""
         return controllers_at(self.path)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Group(Enum):
-    """Which of a container's control groups."""
+    """The control groups of a container."""
 
     OUTER = "outer"
     INNER = "inner"

@@ -18,7 +18,7 @@ _PIECE = 4096
 
 
 class Kind(Enum):
-    """What happened at a path."""
+    """The kind of a change."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -45,8 +45,9 @@ class Aspect(Enum):
 
 
 class State(NamedTuple):
-    """What an object is. `size` and `allocated` are bytes: a sparse file has less allocated than its size.
-    `target` is that of a symbolic link."""
+    """The state of an object. `size` and `allocated` are bytes: a sparse file has less allocated than its size.
+    `target` is that of a symbolic link.
+    """
 
     mode: int
     uid: int

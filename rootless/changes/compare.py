@@ -29,7 +29,7 @@ class Compared(NamedTuple):
 def compare(
     snapshot: Snapshot, mountpoints: Collection[bytes] = (), paths: Collection[bytes] = ()
 ) -> list[Compared]:
-    """What the upper of a snapshot changes, a directory before what is in it.
+    """The changes of a snapshot's upper, a directory before its contents.
 
     Args:
         mountpoints: Absolute paths. What had to be made to mount there, and for that above it, is left out.
@@ -135,7 +135,7 @@ def _pieces(extents: Sequence[Extent]) -> Iterator[tuple[int, int]]:
 
 
 def node_state(snapshot: Snapshot, node: Node) -> State:
-    """What the union shows."""
+    """The state that the union shows."""
     known = node.attributes
     target = snapshot.readlink(node) if stat.S_ISLNK(known.mode) else b""
     size = 0 if stat.S_ISDIR(known.mode) else known.size
@@ -147,7 +147,7 @@ def node_state(snapshot: Snapshot, node: Node) -> State:
 
 
 def lower_state(snapshot: Snapshot, lower: Lower) -> State:
-    """What the lowers have."""
+    """The state in the lowers."""
     layer, (ref, known, *_) = snapshot.merged.layers.layer(lower.position), lower.entry
     target = layer.readlink(ref) if stat.S_ISLNK(known.mode) else b""
     size = 0 if stat.S_ISDIR(known.mode) else known.size

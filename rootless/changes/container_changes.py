@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class ContainerChanges:
-    """What was changed in a container, in a span of its time. `wanted` are paths relative to its root; none for all.
+    """The changes of a container in a span of its time. `wanted` are paths relative to its root; none for all.
 
     The methods raise RootlessError for what cannot be read. The caller must have one thread where the storage
     driver is overlay.

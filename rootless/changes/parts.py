@@ -55,8 +55,9 @@ def parts_of(directory: Path) -> list[Part]:
 
 
 def wanted_of(part: Part, parts: Sequence[Part], wanted: Sequence[bytes]) -> list[bytes] | None:
-    """Which of the paths in the container lie in a part, as paths in it: an empty path for one above. None if all lie
-    elsewhere; an empty list if there are none, which stands for everything."""
+    """The paths in the container that lie in a part, as paths in it: an empty path for one above. None if all lie
+    elsewhere; an empty list if there are none, which stands for everything.
+    """
     found = [
         part.inner(path)
         for path in wanted

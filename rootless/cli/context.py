@@ -48,8 +48,9 @@ def engine_of(settings: Settings) -> Engine:
 
 
 def new_containers(settings: Settings, configuration: Configuration | None) -> NewContainers:
-    """What makes containers in the store that the global options name; `configuration` is what rootless.toml sets. Raises
-    UsageError."""
+    """The maker of containers in the store that the global options name; `configuration` is what rootless.toml
+    sets. Raises UsageError.
+    """
     from rootless.containers.storage_paths import storage_paths
     from rootless.engine.new_containers import NewContainers
 

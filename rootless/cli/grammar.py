@@ -121,7 +121,7 @@ class Command(NamedTuple):
 
 
 class Parsed:
-    """What was typed: a value for every option of the table, and the arguments."""
+    """A parsed command line: a value for every option of the table, and the arguments."""
 
     __slots__ = ("arguments", "help", "values")
 

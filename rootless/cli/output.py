@@ -103,7 +103,7 @@ def for_each(
 
 
 def pruned_images(*, everything: bool) -> str:
-    """Which images go, in docker's words."""
+    """The removed images, in docker's words."""
     if everything:
         return "all images without at least one container associated to them"
     return "all dangling images"

@@ -20,7 +20,7 @@ _WORDS = {"network": NETWORKS, "join": JOIN, "chown": CHOWN}
 
 
 def read_configuration(site: str, user: str) -> Configuration:
-    """What the two files set; either may be missing. Raises InvalidDocumentError."""
+    """The settings of the two files; either may be missing. Raises InvalidDocumentError."""
     of_site = _read(site, is_site=True)
     of_user = _read(user, is_site=False)
     if of_user is not None and of_site is not None:
@@ -50,7 +50,7 @@ def _read(path: str, *, is_site: bool) -> Configuration | None:
 
 
 def parse_configuration(data: bytes, path: str, *, is_site: bool) -> Configuration:
-    """What one file says. Raises InvalidDocumentError."""
+    """The settings of one file. Raises InvalidDocumentError."""
     text = data.decode(errors="surrogateescape")
     try:
         document = tomllib.loads(data.decode())

@@ -330,7 +330,7 @@ class Containers:
                 pass
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
-        """What killed creations and removals left, by file name; with `remove` it is deleted.
+        """The remains of killed creations and removals, by file name; with `remove` it is deleted.
 
         A container that is being made lies in a directory like one of those, so beside other
         commands only those of some `age` in seconds are asked for.

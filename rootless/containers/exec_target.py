@@ -29,7 +29,7 @@ def join_args(
     hand_over: Callable[[int], None],
     console_size: tuple[int, int] | None = None,
 ) -> JoinArgs:
-    """What joins a running container; `container` of it is the caller's to close, and `stdio` is to be
+    """The arguments to join a running container; `container` of it is the caller's to close, and `stdio` is to be
     set. `directory` is the container's, `hand_over` as in JoinArgs.
 
     Raises ConflictError if the container does not run or is paused.

@@ -203,7 +203,7 @@ class LaunchDescription(NamedTuple):
 
     @property
     def rootfs(self) -> FuseRootfs | OverlayRootfs | BindRootfs:
-        """What is mounted as its root, in its mount namespace only."""
+        """The root that is mounted, in its mount namespace only."""
         if isinstance(self.tree, HostTree) and self.tree.in_place:
             return BindRootfs(self.tree.path)
         if self.storage_driver is StorageDriver.OVERLAY:

@@ -28,7 +28,7 @@ def start_time(pid: int) -> int:
 
 
 def boot_id() -> str:
-    """What names this boot of the kernel (random(4)); empty where the kernel does not tell."""
+    """The id of this boot of the kernel (random(4)); empty if the kernel has none."""
     try:
         return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:

@@ -49,7 +49,7 @@ def check_transition(name: str, old: Status, new: Status) -> None:
 
 
 class Verb(Enum):
-    """What a user asks of a container, by the name of the command."""
+    """An operation on a container, by the name of its command."""
 
     START = "start"
     STOP = "stop"

@@ -64,8 +64,9 @@ class StoragePaths(NamedTuple):
 
 
 def read_configuration(environ: Mapping[str, str]) -> Configuration | None:
-    """What rootless.toml sets; None if there is no such file. Raises InvalidDocumentError, and UsageError for a variable
-    that would change what the site has locked."""
+    """The settings of rootless.toml; None if there is no such file. Raises InvalidDocumentError, and UsageError for
+    a variable that would change what the site has locked.
+    """
     from rootless.paths import SITE_CONFIGURATION, user_configuration
 
     user = user_configuration(environ)
@@ -86,8 +87,8 @@ def storage_paths(
     environ: Mapping[str, str],
     configuration: Configuration | None,
 ) -> StoragePaths:
-    """Those of a store and of a runtime directory; None for what the environment names, or the usual one. `configuration`
-    is what rootless.toml sets.
+    """The paths of a store and of a runtime directory; None: that of the environment, or the default.
+    `configuration` is what rootless.toml sets.
 
     Raises HostSupportError if the store can only be read and there is no place for what is written.
     """

@@ -123,7 +123,7 @@ def variables_of(config: Config) -> dict[str, str]:
 
 
 def shell_of(config: Config) -> tuple[str, ...]:
-    """What precedes the text of a command in the shell form."""
+    """The words before the text of a command in the shell form."""
     return tuple(_list_of(config, "Shell")) or DEFAULT_SHELL
 
 

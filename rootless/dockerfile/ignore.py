@@ -34,7 +34,7 @@ def read_ignore_file(text: str) -> tuple[str, ...]:
 
 
 class Walked(NamedTuple):
-    """What is known of a directory while its tree is walked."""
+    """The state of a directory while its tree is walked."""
 
     is_ignored: bool
     matched: tuple[bool, ...]
@@ -61,7 +61,7 @@ class IgnorePatterns:
         return walked.is_ignored
 
     def walk(self, path: str, parent: Walked) -> Walked:
-        """What is known of a path, from what is known of its directory."""
+        """The state of a path, from that of its directory."""
         ignored = False
         matched = []
         for pattern, above in zip(self._patterns, parent.matched, strict=True):

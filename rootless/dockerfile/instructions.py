@@ -64,8 +64,9 @@ class CommandLine(NamedTuple):
 
     @property
     def shell_text(self) -> str:
-        """What the shell gets on its command line: the text with the here-documents that it names. A text that
-        is nothing but one here-document is replaced by that document's content."""
+        """The text of the shell's command line: the text with the here-documents that it names. A text that is
+        nothing but one here-document is replaced by that document's content.
+        """
         text = " ".join(self.words)
         if not self.heredocs:
             return text

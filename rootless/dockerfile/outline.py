@@ -45,7 +45,7 @@ class Input(NamedTuple):
 
 
 class Outline(NamedTuple):
-    """What a build of one target takes, in the order of the Dockerfile."""
+    """The inputs of a build of one target, in the order of the Dockerfile."""
 
     name: str
     description: str
@@ -55,7 +55,7 @@ class Outline(NamedTuple):
 
 
 class OutlineContext(NamedTuple):
-    """What an outline depends on besides the Dockerfile."""
+    """The input of an outline besides the Dockerfile."""
 
     platform: Mapping[str, str] = {}
     """The platform arguments (`scopes.platform_arguments`)."""
@@ -84,7 +84,7 @@ def targets(dockerfile: Dockerfile) -> tuple[Target, ...]:
 
 
 def outline(dockerfile: Dockerfile, context: OutlineContext) -> Outline:
-    """What the target and the stages that it needs take. Raises DockerfileError."""
+    """The inputs of the target and of the stages that it needs. Raises DockerfileError."""
     return _Outliner(dockerfile, context).run()
 
 

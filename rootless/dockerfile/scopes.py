@@ -54,8 +54,9 @@ def platform_arguments(
 def global_variables(
     dockerfile: Dockerfile, platform: Mapping[str, str], build_args: Mapping[str, str]
 ) -> dict[str, str]:
-    """What FROM sees: the platform arguments and the ARGs before the first FROM, with the values of --build-arg
-    where it has some. Raises DockerfileError."""
+    """The variables of FROM: the platform arguments and the ARGs before the first FROM, with the values of
+    --build-arg where it has some. Raises DockerfileError.
+    """
     found = {name: build_args.get(name, value) for name, value in platform.items()}
     for arg in dockerfile.args:
         for definition in arg.definitions:
@@ -96,7 +97,7 @@ def expand_from(origin: From, variables: Mapping[str, str], escape: str) -> From
 
 
 class Scope(NamedTuple):
-    """What one instruction of a stage sees."""
+    """The variables of one instruction of a stage."""
 
     variables: Mapping[str, str]
     """The variables of ENV and ARG; a RUN gets them as its environment."""

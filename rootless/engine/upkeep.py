@@ -78,12 +78,12 @@ class DiskUsage(NamedTuple):
 
     @property
     def volumes_reclaimable(self) -> int:
-        """What removing every volume that no container uses would free."""
+        """The bytes of volumes that no container uses."""
         return sum(each.size for each in self.volumes if not each.links)
 
     @property
     def containers_reclaimable(self) -> int:
-        """What removing every container that does not run would free."""
+        """The bytes of containers that do not run."""
         return sum(each.size for each in self.containers if each.record.status not in MONITORED)
 
 

@@ -182,7 +182,7 @@ def _call(function: Value, *arguments: Value) -> Value:
 
 
 def refused_number(function: Method, given: int) -> str | None:
-    """What number of arguments it wants, when that is not the one given."""
+    """The number of arguments that it takes, if another one is given."""
     import inspect
 
     parameters = inspect.signature(function).parameters.values()

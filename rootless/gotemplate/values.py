@@ -67,7 +67,7 @@ Method = Callable[..., Value]
 
 
 def is_true(value: Value) -> bool:
-    """What `if` and `with` think of it: anything but the zero value; a struct is always true."""
+    """The truth of a value for `if` and `with`: anything but the zero value is true; a struct is always true."""
     if value is None or value is MISSING or isinstance(value, NilPointer):
         return False
     if isinstance(value, bool | int | float | str | bytes | list | tuple | Mapping):

@@ -92,7 +92,7 @@ AMD = GpuVendor(
 
 
 def libraries_of(vendor: GpuVendor, cache: Mapping[str, str]) -> dict[str, str]:
-    """Those of the cache of ldconfig that are the vendor's: name to path."""
+    """The vendor's libraries in the cache of ldconfig: name to path."""
     exact = {name for name in vendor.libraries if not name.endswith("*")}
     prefixes = tuple(name[:-1] for name in vendor.libraries if name.endswith("*"))
     return {

@@ -30,9 +30,9 @@ _KEPT = "ROOTLESS_OF_CALLER_"
 
 
 class Action(NamedTuple):
-    """What is asked for. `name`: run, test, exec or shell; `words` the command, or the arguments of what `run`
-    and `test` execute. `passed` are the caller's variables, over which the image's win, and `set` those that win over
-    the image's. `before` and `after` are for PATH, `libraries` for LD_LIBRARY_PATH: lists of directories.
+    """The command of `hpc`. `name`: run, test, exec or shell; `words` the command, or the arguments of what `run`
+    and `test` execute. `passed` are the caller's variables, over which the image's win, and `set` those that win
+    over the image's. `before` and `after` are for PATH, `libraries` for LD_LIBRARY_PATH: lists of directories.
     """
 
     name: str
@@ -47,8 +47,9 @@ class Action(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """What an image has. `has_script`: the one that `script_of` names. `command`: its entry point and command, as far as
-    `Action.words` do not replace them. `variables` are those of its configuration."""
+    """The facts of an image. `has_script`: the one that `script_of` names. `command`: its entry point and command,
+    as far as `Action.words` do not replace them. `variables` are those of its configuration.
+    """
 
     has_environment: bool
     has_script: bool
@@ -72,7 +73,7 @@ def variables_of(action: Action, facts: ImageFacts) -> dict[str, str]:
 
 
 def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
-    """What is executed in the container."""
+    """The arguments to execute in the container."""
     command = _command(action, facts)
     lines = []
     if facts.has_environment:

@@ -99,8 +99,9 @@ def _with_command(changed: Json, before: Json) -> Json:
 
 
 def inherited(base: Image | None) -> Json:
-    """What the configuration of an image made of `base` takes over: platform, author and the like; of this machine without
-    a base."""
+    """The fields that the configuration of an image made of `base` inherits: platform, author and the like; of this
+    machine without a base.
+    """
     if base is None:
         host = host_platform()
         variant = {"variant": host.variant} if host.variant else {}

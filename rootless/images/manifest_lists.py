@@ -40,7 +40,7 @@ from rootless.store.manifest_lists import (
 
 
 class PlatformChanges(NamedTuple):
-    """What to set of the platform of an image; None and empty leave it as it is."""
+    """The changes of an image's platform; None and empty leave it as it is."""
 
     os: str | None = None
     architecture: str | None = None

@@ -14,7 +14,7 @@ from rootless.store.layout import Store
 
 
 def entry_named(store: Store, name: str) -> Descriptor | None:
-    """What has a name; None for the name of nothing, and for an id."""
+    """The entry with a name; None for an unused name, and for an id."""
     try:
         reference = parse_reference(name)
     except RootlessError:

@@ -121,7 +121,7 @@ def save_image(
 def choose(
     store: Store, names: Sequence[str], platform: Platform | None = None
 ) -> list[SavedImage]:
-    """Which images, each once, and under which names. Raises NotFoundError."""
+    """The images to save, each once, with their names. Raises NotFoundError."""
     chosen: dict[str, SavedImage] = {}
     for name in names:
         for image, tags, _ in _matching(store, name, platform):

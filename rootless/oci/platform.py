@@ -66,7 +66,7 @@ def normalised(os: str, architecture: str, variant: str = "") -> Platform:
 
 
 def parse_platform(text: str) -> Platform:
-    """What --platform takes: `os/arch`, `os/arch/variant`, `arch` or `os`. Raises UsageError."""
+    """The platform of --platform: `os/arch`, `os/arch/variant`, `arch` or `os`. Raises UsageError."""
     parts = text.split("/")
     if not 1 <= len(parts) <= 3 or not all(
         part.replace("_", "").replace("-", "").isalnum() for part in parts

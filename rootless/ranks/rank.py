@@ -28,9 +28,9 @@ class Rank(NamedTuple):
 
 
 class RankCommand(NamedTuple):
-    """What all ranks with the same command line execute, and where: the directories of the engine, and the file `state`
-    by which the container is found. Entry point and command are those that were given, over those of the image;
-    `variables`, `workdir` and `user` as in ExecOptions.
+    """The command that all ranks with the same command line execute, and its place: the directories of the engine,
+    and the file `state` by which the container is found. Entry point and command are those that were given, over
+    those of the image; `variables`, `workdir` and `user` as in ExecOptions.
     """
 
     paths: StoragePaths
@@ -43,7 +43,7 @@ class RankCommand(NamedTuple):
 
 
 def rank_command(options: ContainerOptions, tag: str, paths: StoragePaths) -> RankCommand:
-    """What the ranks of a step execute whose container has the options."""
+    """The command of the ranks of a step whose container has the options."""
     from rootless.oci.digest import hex_of, sha256_digest
 
     what = f"{tag}\0{options.image or options.rootfs}\0{paths.store}"

@@ -179,8 +179,9 @@ def _endpoint(host: str, path: str, *, insecure: bool) -> Endpoint:
 
 
 def candidates(conf: RegistriesConf, text: str) -> tuple[Reference, ...]:
-    """What a name may mean, best first: an alias, else each registry to search, else Docker's normal
-    form. A name that says its registry means itself. Raises UsageError."""
+    """The candidates for a name, best first: an alias, else each registry to search, else Docker's normal form. A
+    name that says its registry means itself. Raises UsageError.
+    """
     reference = parse_reference(text)
     first = text.partition("/")[0]
     short = reference.domain == DEFAULT_DOMAIN and (

@@ -32,7 +32,7 @@ class RemoteOptions(NamedTuple):
 
 
 def parse_credentials(text: str) -> Credentials:
-    """What --creds takes: USER[:PASSWORD]. Raises UsageError."""
+    """The credentials of --creds: USER[:PASSWORD]. Raises UsageError."""
     username, _, password = text.partition(":")
     if not username:
         raise UsageError("--creds must be USER:PASSWORD")
@@ -56,7 +56,7 @@ class Remote:
         await self.transport.__aexit__(None, None, None)
 
     def candidates(self, name: str) -> tuple[Reference, ...]:
-        """What a name may mean, best first. Raises UsageError."""
+        """The candidates for a name, best first. Raises UsageError."""
         return candidates(self.conf, name)
 
     def readers(self, reference: Reference) -> tuple[RepositoryClient, ...]:

@@ -56,7 +56,7 @@ class ContainerFiles:
         return found
 
     def read(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[bytes]:
-        """What a function makes of the files, in pieces."""
+        """The result of a function of the files, in pieces."""
         return self._pieces(produce)
 
     def layer_archive(

@@ -49,9 +49,10 @@ def call_with_root(
     function: Callable[[int, IdMaps], int],
     open_volumes: OpenVolumes,
 ) -> int:
-    """What `function` returns, called in another process with a descriptor of the container's root
-    and the container's maps. The caller must have one thread. Raises RootlessError, and what
-    `function` raises. `open_volumes` is called for a container that does not run and has volumes."""
+    """Return what `function` returns, called in another process with a descriptor of the container's root and the
+    container's maps. The caller must have one thread. Raises RootlessError, and what `function` raises.
+    `open_volumes` is called for a container that does not run and has volumes.
+    """
     directory = paths.containers.directory(record.id)
     maps = id_maps_of(directory)
     if record.status not in ALIVE:

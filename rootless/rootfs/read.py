@@ -158,8 +158,7 @@ def _merged(store: Store, image: Image) -> Iterator[Layer]:
 def container_changes(
     record: ContainerRecord, paths: StoragePaths, store: Store
 ) -> Iterator[Iterable[bytes]]:
-    """What was changed in a container, as the archive of a layer in pieces, while it is paused. Raises
-    RootlessError."""
+    """The changes of a container, as the archive of a layer in pieces, while it is paused. Raises RootlessError."""
     directory = Path(paths.containers.directory(record.id))
     with open_container(record, paths, store, pause=True) as files:
         yield files.layer_archive(mountpoints(directory), room=1 << 62)
@@ -171,7 +170,7 @@ def mountpoints(directory: Path) -> list[bytes]:
 
 
 def tree_of(record: ContainerRecord, paths: StoragePaths, store: Store) -> HostTree | ImageTree:
-    """What the container's root file system is made over."""
+    """The tree that the container's root file system is made over."""
     if record.rootfs:
         return HostTree(record.rootfs, hidden=(paths.store, paths.runtime))
     return image_tree_by_id(store, record.image_id)

@@ -64,7 +64,7 @@ def open_overlay(
 
 
 def lower_of(mount: CowMount, hidden: Sequence[str]) -> DirectoryLayer:
-    """What a mount is copied from. `hidden`: paths that appear empty. Raises OSError."""
+    """The lower of a copied mount. `hidden`: paths that appear empty. Raises OSError."""
     ownership = Ownership.DATA if mount.is_volume else Ownership.REAL
     existing = [os.fsencode(path) for path in hidden if os.path.exists(path)]
     return DirectoryLayer(os.fsencode(mount.source), ownership=ownership, hidden=existing)

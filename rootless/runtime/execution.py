@@ -27,9 +27,10 @@ _HEAD = 256  # BINPRM_BUF_SIZE of the kernel
 
 
 class Credentials(NamedTuple):
-    """What the process may do. Capability names have no CAP_ prefix; the effective set is the
-    permitted one. For a user other than root exec(2) leaves the ambient set only (capabilities(7)),
-    which is empty unless asked for."""
+    """The credentials of the process. Capability names have no CAP_ prefix; the effective set is the permitted one.
+    For a user other than root exec(2) leaves the ambient set only (capabilities(7)), which is empty unless asked
+    for.
+    """
 
     bounding: frozenset[str]
     permitted: frozenset[str]

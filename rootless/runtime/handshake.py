@@ -70,8 +70,9 @@ child was killed."""
 
 
 class Failure(NamedTuple):
-    """What failed in the child: `stage` is `set up`, `chdir` or `exec`, `step` its description, `errno` 0 where
-    the kernel gave none, `path` the object where there is one."""
+    """A failure in the child: `stage` is `set up`, `chdir` or `exec`, `step` its description, `errno` 0 where the
+    kernel gave none, `path` the object where there is one.
+    """
 
     stage: str
     step: str

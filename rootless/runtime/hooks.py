@@ -42,7 +42,7 @@ class Hook(NamedTuple):
 
 
 class ContainerState(NamedTuple):
-    """What the state document says apart from its status. `pid` is the container's on the host."""
+    """The fields of the state document apart from its status. `pid` is the container's on the host."""
 
     container_id: str
     bundle: str
@@ -69,7 +69,7 @@ def state_of(spec: Mapping[str, Any], bundle: str, pid: int = 0) -> ContainerSta
 
 
 def hooks_of(spec: Mapping[str, Any], *points: str) -> tuple[Hook, ...]:
-    """Those of a spec, in the order in which they are executed."""
+    """The hooks of a spec, in the order of their execution."""
     hooks = spec.get("hooks")
     if not hooks:
         return ()

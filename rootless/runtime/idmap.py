@@ -160,8 +160,9 @@ def _ranges(mappings: Iterable[Mapping[str, int]]) -> tuple[IdRange, ...]:
 
 
 class UserNamespaceMode(NamedTuple):
-    """Which ids the caller has inside: root's, or with `keep` the given ones, by default its own. `single`: no
-    other id exists inside, and the caller has the additional groups that it has outside."""
+    """The ids of the caller inside: root's, or with `keep` the given ones, by default its own. `single`: no other
+    id exists inside, and the caller has the additional groups that it has outside.
+    """
 
     keep: bool = False
     uid: int | None = None

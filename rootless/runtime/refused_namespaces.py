@@ -14,7 +14,8 @@ _LIMITS = {"mount": "mnt", "network": "net"}
 
 
 def remedy(kinds: Iterable[str] = ALL, settings: str = "/proc/sys") -> str:
-    """What refuses namespaces of these kinds, and what to do as root; empty if no setting is known to refuse them.
+    """The setting that refuses namespaces of these kinds, and the command for root; empty if no setting is known to
+    refuse them.
 
     `settings`: the directory of sysctl(8).
     """

@@ -32,7 +32,7 @@ _HEADER = struct.Struct("=8sIIII")
 
 
 def filters_of(spec: Mapping[str, Any], cache: str | None) -> Filters:
-    """What a container is to be confined by.
+    """The seccomp filters of a container.
 
     With more than one program the kernel takes the strictest answer: an ERRNO of the pretending one beats
     the other's ALLOW and a notification, and among two ERRNO the one loaded last counts.

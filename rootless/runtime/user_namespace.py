@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def run_in_user_namespace(id_maps: IdMaps, function: Callable[[], T]) -> T:
-    """What `function` returns as root of a new user namespace with these maps, in a child process.
-    The caller must have one thread.
+    """Return what `function` returns as root of a new user namespace with these maps, in a child process. The
+    caller must have one thread.
 
     Raises:
         RootlessError, OSError: as `run_in_child`.

@@ -56,7 +56,7 @@ def open_span(
     span: Span,
     open_top: Callable[[], ReadOnlyUpper],
 ) -> tuple[UpperChain | None, ReadOnlyUpper | ChainedUpper, bytes]:
-    """What a container has written in a span, to be read as one upper; the frozen layers below that; and the log of
+    """The changes of a container in a span, to be read as one upper; the frozen layers below that; and the log of
     metadata (`unionfs.layer.MetadataLog`) of these. `open_top` opens the writable layer as it is.
 
     Raises OSError, InvalidDocumentError.

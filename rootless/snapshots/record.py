@@ -39,7 +39,7 @@ WHOLE = Span()
 
 
 class Pending(NamedTuple):
-    """What is under way: FREEZE to the layer of `snapshot`, or ROLL_BACK to that layer."""
+    """The operation under way: FREEZE to the layer of `snapshot`, or ROLL_BACK to that layer."""
 
     what: str
     snapshot: Snapshot

@@ -41,8 +41,8 @@ def variables(
 def arguments(
     command: tuple[str, ...], entrypoint: str | None, image: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """What is executed of what was given: the entry point, then the command. An entry point given anew drops the
-    image's command (Docker).
+    """The arguments to execute: the entry point, then the command. An entry point given anew drops the image's
+    command (Docker).
 
     Raises:
         UsageError: both are empty.

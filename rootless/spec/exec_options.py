@@ -19,7 +19,7 @@ _CWD_NOT_ABSOLUTE = 128
 
 
 class ExecOptions(NamedTuple):
-    """What `Engine.exec` runs, and how.
+    """The options of `Engine.exec`.
 
     `variables` are in order; None takes a variable of the container away. `workdir` and `user` are the
     container's where they are None, and so is `chown`. `detach_keys` are docker's where there are none.

@@ -57,7 +57,7 @@ class PullPolicy(Enum):
 
 
 class Streams(NamedTuple):
-    """Which of the caller's standard streams are connected to the container."""
+    """The caller's standard streams that are connected to the container."""
 
     stdin: bool = True
     stdout: bool = True

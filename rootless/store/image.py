@@ -196,7 +196,7 @@ def _image_of(
 
 
 def manifests_of_index(store: Store, entry: Descriptor) -> tuple[Descriptor, ...]:
-    """What an index names. Raises NotFoundError, IntegrityError, InvalidDocumentError."""
+    """The manifests that an index names. Raises NotFoundError, IntegrityError, InvalidDocumentError."""
     data = store.read_document(entry.digest, "image index")
     return read_index(data, f"image index {entry.digest}", entry.media_type).manifests
 

@@ -125,7 +125,7 @@ class Ingest:
         return False
 
     def keep_layer(self, diff_id: str) -> bool:
-        """The same for a layer."""
+        """As `keep_blob`, for a layer."""
         mine = self._layer(diff_id)
         if mine.exists():
             return True

@@ -49,7 +49,7 @@ def save_kept(store: Store, key: str, kept: KeptStep) -> None:
 
 
 def find_kept(store: Store, key: str) -> KeptStep | None:
-    """What was kept of the step with this key; None for a record that is missing or damaged."""
+    """The kept step with this key; None for a record that is missing or damaged."""
     path = f"{_directory(store, key)}/step.json"
     try:
         with open(path, "rb") as file:

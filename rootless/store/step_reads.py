@@ -43,7 +43,7 @@ class Seen(NamedTuple):
 
 
 class StepReads(NamedTuple):
-    """What a step saw; `step` is its key."""
+    """The files that a step read; `step` is its key."""
 
     step: str
     seen: tuple[Seen, ...]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Restarts:
-    """Those of one container, in its monitor."""
+    """The restarts of one container, in its monitor."""
 
     def __init__(self, policy: RestartPolicy) -> None:
         self.policy = policy

@@ -23,7 +23,7 @@ _SERVER_GRACE = 2.0
 
 
 class RunResources:
-    """Those of one container, for all of its runs. Leave it by `release`.
+    """The resources of one container, for all of its runs. Leave it by `release`.
 
     `servers` has the file server of the next run. `image_server` can become the server of the image that the container
     shares. `caller` is the process that becomes the first one of the container; None: a new process does.

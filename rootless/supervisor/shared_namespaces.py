@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class SharedNamespaces(NamedTuple):
-    """Those of another container, and detached mounts of its own by the position of the mount of the OCI configuration.
+    """The namespaces of another container, and detached mounts of its own by the position of the mount of the OCI configuration.
     The descriptors are the caller's to close.
     """
 

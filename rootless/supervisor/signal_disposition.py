@@ -31,7 +31,7 @@ _NOT_FATAL = frozenset({signal.SIGCONT, signal.SIGWINCH})
 
 
 class SignalEffect(Enum):
-    """What a signal does to the first process of a PID namespace."""
+    """The effect of a signal on the first process of a PID namespace."""
 
     TAKEN = "taken"
     """It is caught, ignored or fetched with sigwait(3), as the program wants."""
@@ -48,7 +48,7 @@ _SIGTIMEDWAIT = {"x86_64": "128", "ppc64le": "176", "s390x": "177"}
 
 
 def effect_of(number: int, status: str, syscall: str = "") -> SignalEffect:
-    """What signal `number` does to a process; TAKEN if there is no such process any more.
+    """The effect of signal `number` on a process; TAKEN if there is no such process any more.
 
     Args:
         status: /proc/PID/status.

@@ -44,7 +44,7 @@ class DamagedVolume(NamedTuple):
 
 
 class Volumes:
-    """Those below one directory. Holds no state."""
+    """The volumes below one directory. Holds no state."""
 
     __slots__ = ("root",)
 
@@ -175,7 +175,7 @@ class Volumes:
         return removed
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
-        """What killed creations and removals left, by file name; with `remove` it is deleted. Beside other
+        """The remains of killed creations and removals, by file name; with `remove` it is deleted. Beside other
         commands only those of some `age` in seconds are asked for.
         """
         found: list[str] = []

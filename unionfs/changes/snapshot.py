@@ -206,7 +206,7 @@ class Snapshot:
                 found[path] = Change(path, Kind.CHANGED, above, is_repeated=is_repeated)
 
     def find(self, path: bytes) -> Node | None:
-        """What is at a path, relative; no link is followed."""
+        """The object at a relative path; no link is followed."""
         node: Node | None = self._tree.root
         for name in path.split(b"/"):
             if not isinstance(node, Directory):
@@ -232,8 +232,9 @@ class Snapshot:
         return found
 
     def children(self, path: bytes) -> list[tuple[bytes, Node]]:
-        """What is in the directory at a path, relative, in no particular order; nothing for a path that
-        is not a directory."""
+        """The objects in the directory at a relative path, in no particular order; nothing for a path that is not a
+        directory.
+        """
         directory = self.find(path)
         if not isinstance(directory, Directory):
             return []
@@ -251,7 +252,7 @@ class Snapshot:
         return dict(with_acl_in_step(found, node.attributes.mode))
 
     def below(self, path: bytes) -> LayerEntry | None:
-        """What the lowers alone have at a path, relative."""
+        """The object of the lowers alone at a relative path."""
         directory, _, name = path.rpartition(b"/")
         parent = self.find(directory)
         return self._tree.layers.below(parent, name) if isinstance(parent, Directory) else None

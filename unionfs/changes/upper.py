@@ -19,7 +19,7 @@ from unionfs.nodes import Directory, Node
 
 
 class Lower(NamedTuple):
-    """What the lowers have: the position of the topmost layer, its entry, and its path in the lowers, relative."""
+    """An object of the lowers: the position of the topmost layer, its entry, and its path in the lowers, relative."""
 
     position: int
     entry: LayerEntry

@@ -47,7 +47,7 @@ class AttributeStore(AttributeReader, Protocol):
 
 
 class DiskAttributes:
-    """Those of the file system itself."""
+    """The attributes of the file system itself."""
 
     __slots__ = ()
     is_index = False

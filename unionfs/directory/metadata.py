@@ -45,7 +45,7 @@ class MetadataWriter:
         )
 
     def is_bare_file(self, mode: int, uid: int, gid: int) -> bool:
-        """The same for a regular file without anything else to set."""
+        """As `is_bare`, for a regular file without anything else to set."""
         if (uid, gid) != self._bare_owner or self._store.is_index:
             return False
         # plain_mode(mode) is the mode.

@@ -52,7 +52,7 @@ class ReadOnlyUpper(DirectoryLayer):
         """Nothing is written, so nothing can be written through."""
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
-        """What is left in the work directory may be another server's."""
+        """Do nothing: the contents of the work directory may be another server's."""
 
     def metadata_log(self) -> bytes:
         """See `unionfs.layer.MetadataLog`."""

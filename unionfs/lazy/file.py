@@ -89,8 +89,9 @@ def usable_block(fd: int) -> int:
 
 
 class LazyState:
-    """What the threads that use one incomplete file share. `lock` is held for each step of work on its
-    data, and to read or set its times."""
+    """The state that the threads of one incomplete file share. `lock` is held for each step of work on its data,
+    and to read or set its times.
+    """
 
     __slots__ = (
         "block",

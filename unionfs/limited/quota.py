@@ -138,5 +138,5 @@ class Quota:
 
 
 def full() -> OSError:
-    """What a change that does not fit raises."""
+    """The error of a change that does not fit."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

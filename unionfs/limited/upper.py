@@ -82,7 +82,7 @@ class LimitedUpper(DirectoryUpper):
                     yield item.stat(follow_symlinks=False)
 
     def freeze(self, frozen: bytes, path: bytes) -> FrozenUpper:
-        """What the frozen upper holds goes on to be counted."""
+        """Freeze the upper; its usage still counts."""
         layer = super().freeze(frozen, path)
         self.quota.charge(os.fstat(self._dirs.fd(self._root)))
         return layer

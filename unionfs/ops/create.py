@@ -44,7 +44,7 @@ def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
 
 
 def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
-    """What an object made by `caller` in `parent` is: inode_init_owner, fs/inode.c."""
+    """The properties of an object that `caller` makes in `parent`: inode_init_owner, fs/inode.c."""
     uid, gid, _, umask = caller
     if tree.shown.view is not None:
         uid, gid = tree.shown.stored_ids(uid, gid)
@@ -134,7 +134,7 @@ def create(
 
 
 def open_(tree: Tree, node: Node, flags: int) -> None:
-    """What open(2) does besides permission, which the kernel has checked."""
+    """open(2), without permissions, which the kernel has checked."""
     writes = flags & os.O_ACCMODE != os.O_RDONLY
     if (writes or flags & os.O_TRUNC) and tree.upper is None and stat.S_ISREG(node.attributes.mode):
         raise error(errno.EROFS)

@@ -100,7 +100,7 @@ class LayerStack:
                 yield position, entry
 
     def below(self, directory: Directory, name: bytes) -> LayerEntry | None:
-        """What the lowers alone show under this name."""
+        """The entry of the lowers alone under this name."""
         if not directory.lowers:
             return None
         if directory.below is not None and name not in directory.below:
@@ -113,7 +113,7 @@ class LayerStack:
         return merge_entries(self._lower_entries(lowers, name), self.resolve)
 
     def resolve(self, path: bytes, position: int) -> Found:
-        """What is at `path`, absolute, in the layers below `position`."""
+        """The entry at the absolute `path` in the layers below `position`."""
         found = self._roots_below(position)
         for name in path.split(b"/"):
             if name:
@@ -124,7 +124,7 @@ class LayerStack:
         return found
 
     def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
-        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
+        """The entry of the lowers alone at `path`, absolute in them: (position, entry)."""
         above, _, name = path.rpartition(b"/")
         lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
         found = merge_entries(self._lower_entries(lowers, name), self.resolve)

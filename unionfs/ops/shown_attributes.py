@@ -41,7 +41,7 @@ class ShownAttributes:
         node.attributes = attributes
 
     def set_with_ino(self, node: Node, attributes: Attributes, ino: int) -> None:
-        """The same with another inode number."""
+        """As `set`, with another inode number."""
         self.set(node, attributes if attributes.ino == ino else with_ino(attributes, ino))
 
     def hidden_owners(self, owners: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from unionfs.ops.first_seen import FirstSeen
 
     class Restoring(Protocol):
-        """What finds the nodes of numbers that another server gave (`ops.recovery`)."""
+        """Finds the nodes of numbers that another server gave (`ops.recovery`)."""
 
         def restore(self, nodeid: int) -> Node: ...
         def stream(self, directory: Directory) -> Stream | None: ...
@@ -200,7 +200,7 @@ class Tree:
         return node
 
     def directory(self, nodeid: int) -> Directory:
-        """The same of a directory. Raises ENOTDIR for anything else."""
+        """The directory of this number. Raises ENOTDIR for anything else."""
         node = self.nodes.get(nodeid)
         if node is None:
             node = self.node(nodeid)

@@ -51,7 +51,7 @@ _COPIES = (Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64)
 
 
 class AccessKind(IntEnum):
-    """What was done at a path."""
+    """The kind of an access to a path."""
 
     MISSING = 0
     """It was looked for, and is not there."""

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def made_member(entry: TarEntry, position: int, offset: int) -> Member:
-    """What `TarParser` gives for the header that `encode_member` makes. `position` is where that begins, `offset` where the
-    data does."""
+    """The member that `TarParser` gives for a header of `encode_member`. `position` is where that begins, `offset`
+    where the data does.
+    """
     known = entry.attributes
     kind = stat.S_IFMT(known.mode)
     is_link = entry.hard_link is not None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Access(IntEnum):
-    """What was seen at a path. Flags: a record holds the sum of several."""
+    """The kinds of accesses to a path. Flags: a record holds the sum of several."""
 
     LOOKUP = 1
     """Whether it exists, and its attributes; of a symbolic link the target too."""

@@ -56,7 +56,7 @@ class FoundLayer(NamedTuple):
 
 
 class ImportedCaches:
-    """What the places of --cache-from have."""
+    """The caches of --cache-from."""
 
     def __init__(
         self, caches: Sequence[tuple[CacheImport, CacheDocument]], environ: Mapping[str, str]

@@ -56,9 +56,10 @@ class CopyItem(NamedTuple):
 
 
 class CopyPlan(NamedTuple):
-    """What to copy, and how. `destination` is absolute. `owner` and `mode` are None for those of the
-    source; times later than `newest`, in seconds, become that; `made_ns` is the time of directories that
-    have to be made."""
+    """The sources and options of a copy. `destination` is absolute. `owner` and `mode` are None for those of the
+    source; times later than `newest`, in seconds, become that; `made_ns` is the time of directories that have to be
+    made.
+    """
 
     items: tuple[CopyItem, ...]
     destination: str

@@ -19,7 +19,7 @@ _IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
 
 
 class ContextKind(Enum):
-    """What a named context is."""
+    """The kinds of named contexts."""
 
     DIRECTORY = "directory"
     IMAGE = "image"

@@ -14,7 +14,7 @@ from rootless.dockerfile.path_patterns import compile_path_pattern, has_wildcard
 
 
 def select(source: Source, word: str, *, parents: bool = False) -> list[CopyItem]:
-    """What a source of COPY names, by name. `..` does not leave the tree.
+    """The files that a source of COPY names, by name. `..` does not leave the tree.
 
     Raises BuildError if it names nothing, OSError.
     """

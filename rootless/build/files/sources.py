@@ -51,10 +51,10 @@ class Source(Protocol):
         does not exist, or gives a path that does not."""
 
     def entry(self, path: bytes) -> SourceEntry | None:
-        """What is at a path; no link is followed. None if there is nothing."""
+        """The entry of a path; no link is followed. None if there is nothing."""
 
     def children(self, path: bytes) -> list[SourceEntry]:
-        """What is in a directory, by name."""
+        """The entries of a directory, by name."""
 
     def readlink(self, path: bytes) -> bytes: ...
 
@@ -64,7 +64,7 @@ class Source(Protocol):
         """The first `size` bytes of a regular file, or fewer if it is shorter, in pieces."""
 
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
-        """What stays the same as long as the content of a file does."""
+        """A value that stays the same as long as the content of a file does."""
 
     def close(self) -> None: ...
 

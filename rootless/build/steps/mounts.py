@@ -51,8 +51,9 @@ _NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
 
 
 class MountSources(NamedTuple):
-    """What the command line gives for mounts. `secrets`: reads one by its id; None if there is none. `agents`:
-    paths of sockets of SSH agents by id. `runtime`: a directory in memory, of the account's own."""
+    """The sources of mounts from the command line. `secrets`: reads one by its id; None if there is none. `agents`:
+    paths of sockets of SSH agents by id. `runtime`: a directory in memory, of the account's own.
+    """
 
     secrets: Callable[[str], bytes | None]
     agents: Mapping[str, str]
@@ -63,8 +64,9 @@ NO_MOUNT_SOURCES = MountSources(lambda _: None, {}, "/nonexistent")
 
 
 class Mounted(NamedTuple):
-    """What a command gets. `layers`: (archive, index) of further layers, the lowest first; `hidden`: where
-    changes are thrown away, without slashes at the ends."""
+    """The mounts of a command. `layers`: (archive, index) of further layers, the lowest first; `hidden`: where
+    changes are thrown away, without slashes at the ends.
+    """
 
     mounts: tuple[UserMount, ...]
     environment: Mapping[str, str]
@@ -77,8 +79,7 @@ def mount_inputs(
     source_of: Callable[[str], Source],
     workspace: Workspace,
 ) -> list[list[object]]:
-    """What of the mounts bears on the result of a command: everything but what caches hold and secrets
-    are."""
+    """The inputs of a command's mounts that its result depends on: everything but what caches hold and secrets are."""
     found: list[list[object]] = []
     for mount in mounts:
         fields: list[object] = [type(mount).__name__, *mount]
@@ -262,7 +263,7 @@ def cache_mount_directory(store: Store, name: str) -> str:
 
 
 def cache_namespace(build_arguments: Mapping[str, str]) -> str:
-    """What keeps the caches of builds apart: BUILDKIT_CACHE_MOUNT_NS."""
+    """The namespace of a build's caches: BUILDKIT_CACHE_MOUNT_NS."""
     return build_arguments.get(_NAMESPACE, "")
 
 

@@ -24,7 +24,7 @@ class Resume(NamedTuple):
 
 
 class StageOptions(NamedTuple):
-    """What of a build bears on the steps of a stage."""
+    """The options of a build that the steps of a stage depend on."""
 
     build_arguments: Mapping[str, str]
     global_variables: Mapping[str, str]

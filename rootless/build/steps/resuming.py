@@ -33,7 +33,7 @@ Changes = Callable[[str], AbstractContextManager[Iterable[bytes]]]
 
 
 def resumed_inputs(kept: KeptStep, key: str, resume: Resume) -> dict[str, object]:
-    """What the key of a resumed step is made of."""
+    """The inputs of the key of a resumed step."""
     return {
         "step": key,
         "container": kept.container,

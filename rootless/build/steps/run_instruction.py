@@ -45,7 +45,7 @@ _LOG_LINES = 20
 
 
 class RunPlan(NamedTuple):
-    """What a RUN executes. `script` is a program of its own: its path and content."""
+    """The program of a RUN. `script` is a program of its own: its path and content."""
 
     words: tuple[str, ...]
     script: tuple[str, bytes] | None
@@ -57,7 +57,7 @@ class RunPlan(NamedTuple):
 
 
 class RunResult(NamedTuple):
-    """What a command has changed. `trace`: what it saw of the layers below, if that is known."""
+    """The changes of a command. `trace`: its accesses to the layers below, if they are known."""
 
     layer: BuiltLayer
     trace: Sequence[Record] | None
@@ -236,8 +236,9 @@ class Runs:
 def command_of(
     instruction: Run, state: StageState
 ) -> tuple[tuple[str, ...], tuple[str, bytes] | None]:
-    """What is executed. A here-document whose first line names its interpreter is a program of its own, with
-    a path and its content."""
+    """The command to execute. A here-document whose first line names its interpreter is a program of its own, with
+    a path and its content.
+    """
     command = instruction.command
     if command.is_one_heredoc:
         text = command.heredocs[0].text

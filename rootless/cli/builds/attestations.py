@@ -16,7 +16,7 @@ _TRUE, _FALSE = frozenset(("1", "t", "true")), frozenset(("0", "f", "false"))
 def parse_attestations(
     attestations: Sequence[str], provenance: str | None, sbom: str | None
 ) -> ProvenanceOptions | None:
-    """What is to be attested; None: nothing. --attest goes before --provenance and --sbom. Raises UsageError."""
+    """The attestation to make; None: none. --attest goes before --provenance and --sbom. Raises UsageError."""
     asked: dict[str, dict[str, str]] = {}
     for kind, text in (("sbom", sbom), ("provenance", provenance)):
         if text:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def context_request(place: str, file: str | None) -> ContextRequest:
-    """What PATH and -f name: a directory, or on standard input an archive or a Dockerfile alone."""
+    """The context that PATH and -f name: a directory, or on standard input an archive or a Dockerfile alone."""
     from rootless.build.files.archives import looks_like_archive
     from rootless.build.files.context import ContextRequest
     from rootless.build.files.git import git_source

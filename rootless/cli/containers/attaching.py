@@ -13,7 +13,7 @@ SIG_PROXY = OnFlag(("sig-proxy",), "Proxy all received signals to the process (d
 
 
 def detach_keys(parsed: Parsed) -> bytes:
-    """Those of --detach-keys; empty for docker's. Raises UsageError."""
+    """The keys of --detach-keys; empty for docker's. Raises UsageError."""
     text = parsed[DETACH_KEYS]
     if not text:
         return b""

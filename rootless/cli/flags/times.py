@@ -30,7 +30,7 @@ _SECOND = timedelta(seconds=1)
 
 
 class TimeError(UsageError):
-    """What is no time; docker's client exits with 1."""
+    """An invalid time; docker's client exits with 1."""
 
     exit_status = 1
     code = "time"

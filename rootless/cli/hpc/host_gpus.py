@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class HostGpus(NamedTuple):
-    """What is mounted, which CDI devices are given, and the directory with libraries, or nothing."""
+    """The mounts, the CDI devices, and the directory with libraries, if there is one."""
 
     mounts: tuple[UserMount, ...] = ()
     cdi_devices: tuple[str, ...] = ()

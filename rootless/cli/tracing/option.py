@@ -10,8 +10,8 @@ from rootless.spec.options import TraceOptions
 
 
 def parse_trace(text: str, *, removed_by: str) -> TraceOptions:
-    """What --trace asks for; `text` is the file after `=`, if there is one. `removed_by` is the option by which the
-    container is removed at its end, empty if none is. Raises UsageError.
+    """The options of --trace; `text` is the file after `=`, if there is one. `removed_by` is the option by which
+    the container is removed at its end, empty if none is. Raises UsageError.
     """
     if not text:
         if removed_by:

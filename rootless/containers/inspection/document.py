@@ -77,7 +77,7 @@ def container_document(
 
 
 def read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
-    """What was asked for; of a container of an earlier version, what its record tells."""
+    """The options of a container; for one of an earlier version, those that its record has."""
     try:
         return options_in(str(directory))
     except FileNotFoundError:

@@ -200,8 +200,9 @@ def write_out(record: ContainerRecord) -> None:
 
 
 def write_out_from(root: int, record: ContainerRecord) -> None:
-    """The same, by a process of the container's user namespace. `root`: a descriptor of the container's root
-    directory. Raises OSError."""
+    """As `write_out`, by a process of the container's user namespace. `root`: a descriptor of the container's root
+    directory. Raises OSError.
+    """
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
     try:

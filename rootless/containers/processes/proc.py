@@ -28,8 +28,8 @@ class ProcessStat(NamedTuple):
 
 
 def container_processes(first: int) -> list[ProcessStat]:
-    """Those of the container whose first process is `first`, by PID: every process in its user
-    namespace or in one below that.
+    """The processes of the container whose first process is `first`, by PID: every process in its user namespace or
+    in one below that.
     """
     namespace = _number(f"/proc/{first}/ns/user")
     if namespace == 0:

@@ -52,7 +52,7 @@ class SampledContainer(NamedTuple):
 
 
 def sample(record: ContainerRecord, directory: str) -> ContainerUsage:
-    """What the container with this directory uses now; if it does not run, its storage alone."""
+    """The present usage of the container with this directory; if it does not run, its storage alone."""
     usage = ContainerUsage(time.monotonic(), storage=storage_usage(directory))
     if not is_alive(record.pid, record.pid_start):
         return usage

@@ -57,7 +57,7 @@ class CowMount(NamedTuple):
 
 
 def cow_mounts(spec: Mapping[str, Any]) -> list[CowMount]:
-    """Those of a container, by its OCI configuration."""
+    """The copy-on-write mounts of a container, by its OCI configuration."""
     return [
         cow_mount(position, mount, str(word))
         for position, mount in enumerate(spec.get("mounts", ()))

@@ -38,7 +38,7 @@ SETTINGS_ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 
 
 class CheckContext(NamedTuple):
-    """What a check knows besides the Dockerfile."""
+    """The input of a check besides the Dockerfile."""
 
     platform: Mapping[str, str] = {}
     """The platform arguments (`scopes.platform_arguments`)."""

@@ -82,7 +82,7 @@ class Finding(NamedTuple):
 
 
 class CheckSettings(NamedTuple):
-    """Which rules hold."""
+    """The selection of rules."""
 
     skips_all: bool = False
     skipped: frozenset[str] = frozenset()
@@ -130,8 +130,9 @@ def _error(message: str) -> DockerfileError:
 
 
 def report(findings: Sequence[Finding], text: str, name: str, *, is_whole: bool) -> str:
-    """What `build --check` prints of the findings in a Dockerfile, whose file is called `name`. `is_whole`: whether
-    no error ended the check."""
+    """The report of `build --check` on the findings in a Dockerfile, whose file is called `name`. `is_whole`:
+    whether no error ended the check.
+    """
     if not findings:
         return "Check complete, no warnings found.\n" if is_whole else ""
     count = len(findings)

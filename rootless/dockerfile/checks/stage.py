@@ -43,7 +43,7 @@ _REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
 
 
 class StageEnd(NamedTuple):
-    """What a stage leaves to those that start from it."""
+    """The state that a stage leaves to stages based on it."""
 
     config: Config
     scope: Scope
@@ -52,12 +52,12 @@ class StageEnd(NamedTuple):
 
 
 def image_start(config: Config) -> StageEnd:
-    """What an image leaves to a stage that starts from it."""
+    """The state that an image leaves to a stage based on it."""
     return StageEnd(config, Scope({"PATH": "", **variables_of(config)}))
 
 
 class StageContext(NamedTuple):
-    """What all stages of a Dockerfile have in common."""
+    """The state that all stages of a Dockerfile share."""
 
     outer: Mapping[str, str]
     """The global variables."""

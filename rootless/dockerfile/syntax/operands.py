@@ -20,7 +20,7 @@ _BLANKS = re.compile(r"[\t\v\f\r ]+")
 
 
 class Operands:
-    """What follows the keyword of a statement, and where the statement stands."""
+    """The text after the keyword of a statement, and the statement's position."""
 
     def __init__(self, statement: Statement, escape: str) -> None:
         self.statement = statement

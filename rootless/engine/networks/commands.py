@@ -45,7 +45,7 @@ def create_network(paths: StoragePaths, request: NetworkRequest) -> NetworkRecor
 
 
 def list_networks(paths: StoragePaths, filters: NetworkFilters) -> list[NetworkRecord]:
-    """Those that pass the filters, by name; docker's three among them."""
+    """The networks that pass the filters, sorted by name, with docker's three."""
     used = (
         {each.place.network_id for each in _members(paths)} if filters.dangling is not None else ()
     )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def overlaps(networks: Networks, attachments: Iterable[Attachment]) -> list[str]:
-    """What containers of the networks do not reach, a sentence for each subnet. As with docker it is no error: the
-    containers reach each other, and the host reaches both, by its routes and at published ports.
+    """Warnings about addresses that containers of the networks cannot reach, one for each subnet. As with docker it
+    is no error: the containers reach each other, and the host reaches both, by its routes and at published ports.
     """
     routes = host_ranges()
     found = []

@@ -54,7 +54,7 @@ def create_volume(
 
 
 def list_volumes(paths: StoragePaths, filters: VolumeFilters) -> list[VolumeRecord]:
-    """Those that pass the filters, by name."""
+    """The volumes that pass the filters, sorted by name."""
     users = volume_users(paths.containers) if filters.dangling is not None else {}
     return [
         record

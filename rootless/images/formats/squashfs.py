@@ -26,8 +26,7 @@ class SquashfsImage(NamedTuple):
 
 
 def find_squashfs(path: str) -> SquashfsImage | None:
-    """What a file holds; None if it is neither squashfs nor SIF. Raises NotFoundError,
-    InvalidDocumentError."""
+    """The squashfs in a file; None if it is neither squashfs nor SIF. Raises NotFoundError, InvalidDocumentError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

@@ -42,7 +42,7 @@ class CacheUsage(NamedTuple):
 
 
 class PrunedCache(NamedTuple):
-    """What was removed, and how many bytes of disk that gave back."""
+    """The removed steps, and the bytes of disk that they took."""
 
     entries: list[CacheUsage]
     reclaimed: int

@@ -40,8 +40,9 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 def abandoned(
     store: Store, *, idle: float = FORGOTTEN_AFTER, remove: bool = False
 ) -> list[Abandoned]:
-    """What ended processes have left. A partial blob, with which a pull goes on, counts only after
-    `idle` seconds without a byte. With `remove` all of it is deleted."""
+    """The files that ended processes have left. A partial blob, with which a pull goes on, counts only after `idle`
+    seconds without a byte. With `remove` all of it is deleted.
+    """
     return [
         *_directories(store, remove),
         *_temporaries(store, remove),

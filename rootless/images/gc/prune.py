@@ -25,7 +25,7 @@ from rootless.store.layout import Store
 
 
 class Pruned(NamedTuple):
-    """What was done, in order, and how many bytes of disk it gave back."""
+    """The removals of a prune, in order, and the bytes of disk that they took."""
 
     removals: list[Removal]
     reclaimed: int

@@ -80,7 +80,7 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
 
 
 def objects_of_build_cache(store: Store) -> Objects:
-    """What steps of earlier builds have made."""
+    """The objects of the steps of earlier builds."""
     layers = [step.layer for step in all_steps(store)]
     return Objects(
         frozenset(layer.digest for layer in layers),

@@ -47,7 +47,7 @@ def drop_unpacked(store: Store, chains: Collection[str]) -> None:
 
 
 def abandoned_unpacked(store: Store, *, remove: bool = False) -> list[Abandoned]:
-    """What killed commands left."""
+    """The directories that killed commands left."""
     found = []
     for name in _names(store):
         path = f"{store.root}/{UNPACKED}/{name}"

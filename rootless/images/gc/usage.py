@@ -64,7 +64,7 @@ def objects_size(store: Store) -> int:
 
 
 def images_size(store: Store) -> int:
-    """The same, with what is on its way in and out, and lists of manifests."""
+    """As `objects_size`, with transfers under way and manifest lists."""
     return _size_of(store, (*_OBJECTS, *_UNDER_WAY))
 
 

@@ -37,7 +37,7 @@ from rootless.store.names import CONFIG_DIGEST
 
 
 class MultiArch(Enum):
-    """What to copy of an index: the values of skopeo's --multi-arch."""
+    """The images of an index to copy: the values of skopeo's --multi-arch."""
 
     SYSTEM = "system"
     ALL = "all"

@@ -24,7 +24,7 @@ _NO_XATTRS = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, 
 
 
 class Metadata(NamedTuple):
-    """What a copy gets. `owner`: None leaves that of the process."""
+    """The metadata of a copy. `owner`: None leaves that of the process."""
 
     mode: int
     owner: tuple[int, int] | None

@@ -62,8 +62,9 @@ def host_tree() -> Tree:
 
 
 class Source(NamedTuple):
-    """What to copy: an O_PATH descriptor, and the last component of its path. `is_contents`: of a
-    directory what is in it (`DIRECTORY/.`)."""
+    """The source of a copy: an O_PATH descriptor, and the last component of its path. `is_contents`: of a directory
+    what is in it (`DIRECTORY/.`).
+    """
 
     place: int
     name: str

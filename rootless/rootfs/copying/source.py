@@ -67,7 +67,7 @@ class SourceDirectory:
         return SourceDirectory(descriptor, self._files, upper, outer=self._device, name=name)
 
     def names(self) -> list[str]:
-        """What is in it; nothing of the container's /proc, /sys and /dev below what is copied. Raises OSError.
+        """Its names; none of the container's /proc, /sys and /dev below what is copied. Raises OSError.
 
         Files of the kernel are made as they are read, some cannot be read, and devices are made by root alone:
         docker copies none of them.

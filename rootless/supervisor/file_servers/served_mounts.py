@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 
 def served_mounts(description: LaunchDescription, *, keeps_copies: bool) -> dict[int, ServedTree]:
-    """What is to be served, by the position of the mount in the OCI configuration. `keeps_copies`: whether a mount that
-    is copied on write has what was written there, and does not begin anew. Raises RootlessError."""
+    """The mounts to serve, by the position of the mount in the OCI configuration. `keeps_copies`: whether a mount
+    that is copied on write has what was written there, and does not begin anew. Raises RootlessError.
+    """
     found = {}
     for position, mount in enumerate(description.spec.get("mounts", ())):
         options = parse_mount_options(tuple(map(str, mount.get("options", ()))))

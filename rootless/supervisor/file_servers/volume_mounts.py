@@ -45,7 +45,9 @@ def open_volumes(description: LaunchDescription) -> VolumeMounts:
 
 
 def open_volumes_at_rest(description: LaunchDescription) -> VolumeMounts:
-    """The same, of a container that does not run, with what it wrote where it has mounts that are copied on write."""
+    """As `open_volumes`, for a container that does not run, with what it wrote where it has mounts that are copied
+    on write.
+    """
     return VolumeMounts(served_mounts(description, keeps_copies=True), description.runtime)
 
 
@@ -233,7 +235,7 @@ class VolumeMounts:
                 pass  # it has ended, which `failure` finds
 
     def failure(self) -> str:
-        """Which server has ended and cannot be replaced, in one line; empty if none has."""
+        """The server that has ended and cannot be replaced, in one line; empty if there is none."""
         poll = select.poll()
         for descriptor in self.watched():
             poll.register(descriptor, select.POLLIN)
@@ -317,7 +319,7 @@ def call_with_volume(
     *,
     is_tmpfs: bool = False,
 ) -> int:
-    """What `function` returns, called in another process with a descriptor of the volume's root, in the user
+    """Return what `function` returns, called in another process with a descriptor of the volume's root, in the user
     namespace that its owners are the ids of, and with the maps of that. The caller must have one thread. Raises
     RootlessError, and what `function` raises.
     """

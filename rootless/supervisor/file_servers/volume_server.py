@@ -67,7 +67,7 @@ _FSTYPE = "fuse.rootless-volume"
 
 
 class ServedTree(NamedTuple):
-    """What a server serves and where. All paths are absolute.
+    """The tree of a server, and its mount. All paths are absolute.
 
     `what` names it in messages, `source` is its device in /proc/mounts. `open_union` is called in the server with
     the maps of its user namespace and what it has to know of the connection. `control` is the directory of

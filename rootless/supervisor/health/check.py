@@ -33,7 +33,7 @@ _FAILED = -1
 
 
 class CheckTarget(NamedTuple):
-    """What is checked, and how."""
+    """The container to check, and how to join it."""
 
     record: ContainerRecord
     directory: str

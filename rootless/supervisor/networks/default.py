@@ -28,7 +28,7 @@ def default_link(setup: NetworkSetup, endpoint: Endpoint) -> NetworkLink:
 
 
 def new_default_setup(mac_address: str = "") -> NetworkSetup:
-    """What `network connect bridge` makes. Raises HostSupportError."""
+    """The setup of `network connect bridge`. Raises HostSupportError."""
     mac_address = mac_address or mac_address_with(os.urandom(4))
     return prepare(NetworkOptions(BRIDGE, mac_address=mac_address), os.environ)
 

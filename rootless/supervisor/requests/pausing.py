@@ -86,7 +86,7 @@ class Pause:
 
 
 class PauseRequests:
-    """What clients ask for during one run of a container: one pause at a time."""
+    """The requests of clients during one run of a container: one pause at a time."""
 
     def __init__(self, keeper: RecordKeeper, pid: int, group: ControlGroup | None) -> None:
         self._keeper = keeper
