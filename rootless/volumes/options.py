@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import HostSupportError, UsageError
+from rootless.syscalls import mount_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,15 @@ if TYPE_CHECKING:
 LOCAL = "local"
 _KNOWN = frozenset({"device", "o", "type"})
 _MANDATORY = {"type": ("device",), "o": ("device", "type"), "device": ("type",)}
-_FLAGS = frozenset(("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "strictatime"))
+FLAGS = {
+    "ro": mount_flags.MS_RDONLY,
+    "nosuid": mount_flags.MS_NOSUID,
+    "nodev": mount_flags.MS_NODEV,
+    "noexec": mount_flags.MS_NOEXEC,
+    "noatime": mount_flags.MS_NOATIME,
+    "nodiratime": mount_flags.MS_NODIRATIME,
+    "strictatime": mount_flags.MS_STRICTATIME,
+}
 """Words of `o` that are flags of mount(2)."""
 
 
@@ -54,7 +63,7 @@ def is_tmpfs(options: Mapping[str, str]) -> bool:
 
 def bind_flags(options: Mapping[str, str]) -> tuple[str, ...]:
     """The words of mount(8) that a volume that stands for a directory is mounted with."""
-    return tuple(sorted(_words(options) & _FLAGS))
+    return tuple(sorted(_words(options) & FLAGS.keys()))
 
 
 def _words(options: Mapping[str, str]) -> set[str]:

@@ -5,23 +5,14 @@ from __future__ import annotations
 import errno
 
 from rootless.errors import RootlessError
-from rootless.syscalls import mount_flags, mounts
+from rootless.syscalls import mounts
+from rootless.volumes.options import FLAGS
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FLAGS = {
-    "ro": mount_flags.MS_RDONLY,
-    "nosuid": mount_flags.MS_NOSUID,
-    "nodev": mount_flags.MS_NODEV,
-    "noexec": mount_flags.MS_NOEXEC,
-    "noatime": mount_flags.MS_NOATIME,
-    "nodiratime": mount_flags.MS_NODIRATIME,
-    "strictatime": mount_flags.MS_STRICTATIME,
-}
-"""Words of the driver's option `o` that are flags of mount(2)."""
 _DEFAULTS = frozenset(
     ("async", "atime", "defaults", "dev", "diratime", "exec", "relatime", "rw", "suid")
 )
@@ -41,8 +32,8 @@ def tmpfs_mount(options: Mapping[str, str]) -> TmpfsMount:
     flags = 0
     data = []
     for word in filter(None, options.get("o", "").split(",")):
-        if word in _FLAGS:
-            flags |= _FLAGS[word]
+        if word in FLAGS:
+            flags |= FLAGS[word]
         elif word not in _DEFAULTS:
             data.append(word)
     return TmpfsMount(options["device"], flags, ",".join(data))
