@@ -41,6 +41,8 @@ def reconcile(containers: Containers) -> None:
             continue  # what runs on another machine is that machine's to look after
         try:
             if record.auto_remove or record.status is Status.REMOVING:
+                if record.status in ALIVE:
+                    _mark(containers, record.id)
                 from rootless.containers.volumes.anonymous import remove_with_volumes
 
                 remove_with_volumes(containers, record.id, wait=False)
@@ -54,21 +56,29 @@ def reconcile(containers: Containers) -> None:
 
 
 def _mark(containers: Containers, container_id: str) -> None:
-    """Mark a container whose monitor is gone as exited. Of several commands that do, one writes the event."""
+    """Mark a container whose monitor is gone as exited, or to be removed. Of several commands that do, one writes the event."""
     found: list[ContainerRecord] = []
 
     def orphaned(record: ContainerRecord) -> ContainerRecord:
         found.append(record)
-        return _orphaned(record)
+        marked = _orphaned(record)
+        if marked is not record and record.auto_remove:
+            return marked._replace(status=Status.REMOVING)
+        return marked
 
     marked = containers.change(container_id, orphaned)
     containers.remove_control(container_id)
     before = found[-1]
-    if before.status in ALIVE and marked.status is Status.EXITED:
-        from rootless.containers.events import report, report_networks
+    if before.status in ALIVE and marked.status not in ALIVE:
+        _report_end(containers, before, marked.exit_code)
 
-        report_networks(containers.runtime, before, "disconnect")
-        report(containers.runtime, marked, "die", {"exitCode": str(marked.exit_code)})
+
+def _report_end(containers: Containers, before: ContainerRecord, status: int) -> None:
+    """Write the events of the end of a container, in the place of its monitor."""
+    from rootless.containers.events import report, report_networks
+
+    report_networks(containers.runtime, before, "disconnect")
+    report(containers.runtime, before, "die", {"exitCode": str(status)})
 
 
 def _has_monitor(record: ContainerRecord, boot: str) -> bool:

@@ -487,11 +487,17 @@ class Engine(ContainerStore):
                 given.
             until: Nanoseconds since the epoch: the end. None: no end.
         """
+        from rootless.containers.monitored_events import MonitoredEvents
         from rootless.events.filters import EventFilters
         from rootless.events.log import EventLog
-        from rootless.events.stream import EventStream
 
-        return EventStream(EventLog(self.paths.runtime), filters or EventFilters(), since, until)
+        return MonitoredEvents(
+            self.paths.containers,
+            EventLog(self.paths.runtime),
+            filters or EventFilters(),
+            since,
+            until,
+        )
 
     def examine(self) -> list[HostFinding]:
         """Test each feature of this machine that containers need, by trying it."""

@@ -110,6 +110,10 @@ class EventStream:
 
     def read(self) -> list[Event]:
         """The events since the last call, without waiting."""
+        return [event for event in self._read_all() if self._is_wanted(event)]
+
+    def _read_all(self) -> list[Event]:
+        """The events since the last call, whatever the filters say."""
         self._watch.clear()
         self._open_new_files()
         # The newest file first: what a process has written to it comes after all that it wrote to an older one.
@@ -118,13 +122,13 @@ class EventStream:
         # A process that had opened a file before it was renamed may still write to it.
         while len(self._files) > 2:
             self._files.pop(0).close()
-        return [event for event in found if self._is_wanted(event)]
+        return found
 
     def wait(self) -> None:
         """Wait until there may be more events, or until the end."""
         remaining = self.remaining()
         poll = select.poll()
-        poll.register(self._watch.fileno(), select.POLLIN)
+        poll.register(self.fileno(), select.POLLIN)
         poll.poll(None if remaining is None else remaining * 1000)
 
     def __iter__(self) -> Iterator[Event]:

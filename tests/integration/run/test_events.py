@@ -178,6 +178,22 @@ def test_container_whose_monitor_was_killed_dies_at_the_next_command(rootless):
     assert shown[-2:] == ["network disconnect", "container die"]
 
 
+@pytest.mark.parametrize(("options", "last"), [((), "die"), (("--rm",), "destroy")])
+def test_stream_has_the_end_of_a_container_whose_monitor_is_killed(rootless, options, last):
+    stream = rootless.popen("events", "--format", "{{.Action}}", "-f", "type=container")
+    wait_until(lambda: rootless("run", "--rm", *FOREVER[:2], "true").status == 0)
+    while stream.stdout.readline() != b"destroy\n":
+        pass
+    rootless("run", "-d", "--name", "web", *options, *FOREVER).ok()
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    assert stream.stdout.readline() == b"create\n"
+    assert stream.stdout.readline() == b"start\n"
+    os.kill(json.loads(path.read_text())["monitor_pid"], signal.SIGKILL)
+    assert stream.stdout.readline() == b"die\n"
+    if last != "die":
+        assert stream.stdout.readline() == last.encode() + b"\n"
+
+
 def test_commands_at_the_same_time_write_one_event_of_a_killed_monitor(rootless):
     container_id = rootless("run", "-d", "--name", "web", *FOREVER).ok().stdout.strip()
     path = rootless.data / "rootless/containers" / container_id / "container.json"
