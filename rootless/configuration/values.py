@@ -41,7 +41,7 @@ class Configuration(NamedTuple):
         if key in self.locked:
             raise UsageError(
                 f"{where} is not allowed here: {self.locked[key]} has locked {key}",
-                hint=f"leave {where} out",
+                hint=f"leave out {where}",
             )
 
     def network_unless_locked(self, asked: str, default: str) -> str:

@@ -75,6 +75,8 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         if "network" in configuration.locked and not (parsed[rows.NET] or parsed[rows.NETWORK]):
             options = options._replace(network=options.network._replace(name=""))
         options = with_configuration(options, configuration, os.environ)
+        if parsed[rows.SHARENS] and configuration.join == "never":
+            configuration.require_unlocked("join", "--sharens")
     containers = new_containers(settings, configuration)
     if parsed[rows.SHARENS]:
         if "rootless.ranks.recipe" not in sys.modules:

@@ -60,7 +60,9 @@ def _variables(
         known = dict(found)
         for name, value in options.variables:
             if name in known and value != known[name]:
-                configuration.require_unlocked("environment", f"--env {name}")
+                configuration.require_unlocked(
+                    "environment", f"another value of the variable {name}"
+                )
     return found
 
 

@@ -159,8 +159,8 @@ class TestLocked:
             ("network", ["--network", "none"], "--network none"),
             ("binds", ["-v", "/tmp:/sw"], "a mount on /sw"),
             ("binds", ["--tmpfs", "/sw"], "a mount on /sw"),
-            ("environment", ["-e", "A=2"], "--env A"),
-            ("environment", ["--unsetenv", "A"], "--env A"),
+            ("environment", ["-e", "A=2"], "another value of the variable A"),
+            ("environment", ["--unsetenv", "A"], "another value of the variable A"),
             ("chown", ["--chown=pretend"], "--chown=pretend"),
         ],
     )
@@ -184,6 +184,28 @@ class TestLocked:
         refused = at_site(text, "run", "--rm", "box", "true", **{variable: value})
         assert refused.status == 125
         assert f"is not allowed here: {self.FILE} has locked {key}" in refused.stderr
+
+    @pytest.mark.parametrize(
+        ("key", "options", "variables", "where"),
+        [
+            ("join", ["--sharens"], {}, "--sharens"),
+            ("join", [], {"APPTAINER_SHARENS": "1"}, "--sharens"),
+            ("environment", ["--env", "A=2"], {}, "another value of the variable A"),
+            ("environment", [], {"APPTAINERENV_A": "2"}, "another value of the variable A"),
+            ("binds", [], {"APPTAINER_BIND": "/tmp:/sw"}, "a mount on /sw"),
+        ],
+    )
+    def test_hpc_cannot_lift_it(self, at_site, key, options, variables, where):
+        text = f'join = "never"\n{self.SITE}lock = ["{key}"]\n'
+        refused = at_site(text, "hpc", "exec", *options, "box", "true", **variables)
+        assert refused.status == 125
+        first = refused.stderr.splitlines()[0]
+        assert first == f"rootless: {where} is not allowed here: {self.FILE} has locked {key}"
+
+    def test_variables_of_the_caller_of_hpc_give_way_to_it(self, at_site):
+        text = 'environment = ["A=site"]\nlock = ["environment"]\n'
+        shown = at_site(text, "hpc", "exec", "box", "sh", "-c", "echo $A", A="mine")
+        assert shown.ok().stdout == "site\n"
 
     def test_default_of_hpc_gives_way_to_it(self, at_site):
         text = 'network = "none"\nlock = ["network"]\n'
