@@ -81,10 +81,14 @@ def is_recorder(pid: int) -> bool:
     return False
 
 
+def monitor_of(first: int) -> int:
+    """Of the container whose first process this is."""
+    return int(re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0])
+
+
 def recorders_of(first: int) -> list[int]:
     """Of the container whose first process this is."""
-    monitor = re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0]
-    return [child for child in children_of(int(monitor)) if is_recorder(child)]
+    return [child for child in children_of(monitor_of(first)) if is_recorder(child)]
 
 
 def run_while_recorders_are_killed(rootless: Rootless, image: str, act: str) -> None:

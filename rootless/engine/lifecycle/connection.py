@@ -6,7 +6,7 @@ import time
 
 from rootless.containers.reconcile import reconcile, wait_for_end
 from rootless.containers.status import Status
-from rootless.engine.lifecycle.unanswered import wait_for_answer
+from rootless.engine.lifecycle.unanswered import UnansweredError, wait_for_answer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.supervisor.client import MonitorClient, MonitorEndedError
 from rootless.supervisor.protocol import Kind
@@ -39,7 +39,7 @@ def connect(
     """A connection to the container's monitor, over which the request has been sent. None if the monitor has ended meanwhile:
     this waits for its end, because it removes its socket before it writes the record. `answers`: wait for its first answer.
 
-    Raises RootlessError if the monitor is there and has no socket, UnansweredError if it does not answer.
+    Raises UnansweredError if the monitor is there and does not answer, or has no socket any more.
     """
     try:
         client = MonitorClient.connect(paths.control_directory(record.id))
@@ -58,11 +58,13 @@ def connect(
 
 
 def wait_for_ending_monitor(paths: StoragePaths, record: ContainerRecord) -> None:
-    """Wait for the end of a monitor that has closed its socket. Afterwards the record has the end of the container."""
+    """Wait for the end of a monitor that has closed its socket. Afterwards the record has the end of the container. Raises
+    UnansweredError if it does not end: something else has removed the socket.
+    """
     try:
         wait_for_end(record, _END_WAIT)
     except RootlessError:
-        raise RootlessError(
+        raise UnansweredError(
             f"the control socket of container {record.name} is gone",
             hint=f"'rootless rm -f {record.name}' ends and removes the container",
         ) from None

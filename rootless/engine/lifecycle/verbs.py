@@ -88,7 +88,10 @@ def begin_restart(
     record.require(Verb.RESTART)
     ending = None
     if record.status in MONITORED:
-        ending = begin(paths, record, lambda client: client.stop(number, timeout, restart=True))
+        try:
+            ending = begin(paths, record, lambda client: client.stop(number, timeout, restart=True))
+        except UnansweredError:
+            _stop_directly(paths, record, number, timeout)
 
     def finish() -> None:
         if ending is None or ending.wait(Kind.DONE, Kind.EXITED) is None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import select
+
 from rootless.errors import RootlessError
 from rootless.supervisor.control_socket import connect
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.protocol import VERSION, Kind
+
+_ANSWER_WAIT = 5
+"""Seconds that a monitor has to answer; it takes a millisecond."""
 
 
 def hand_over(control_directory: str, listener: int) -> None:
@@ -20,13 +25,17 @@ def hand_over(control_directory: str, listener: int) -> None:
 def _send(control_directory: str, listener: int) -> None:
     """Raises RootlessError, OSError."""
     connection = connect(control_directory)
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
     try:
         connection.send(Kind.HELLO, version=VERSION)
         connection.send(Kind.LISTENER, listener)
-        while (message := connection.receive()) is not None:
-            if message.kind is Kind.DONE:
+        while poll.poll(_ANSWER_WAIT * 1000):
+            message = connection.receive()
+            if message is None or message.kind is Kind.DONE:
                 return
             if message.kind is Kind.REFUSED:
                 raise RootlessError(str(message.fields["text"]))
+        raise RootlessError("the monitor of the container does not answer")
     finally:
         connection.close()

@@ -1,6 +1,7 @@
 """chown(2) in containers of an account with a single id: the union keeps the owner."""
 
 import os
+import signal
 import sys
 import tarfile
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Result
-from tests.support.recorders import run_while_recorders_are_killed, scripts_in_c1
+from tests.support.recorders import monitor_of, run_while_recorders_are_killed, scripts_in_c1
 from tests.support.rootless import Rootless
 from tests.support.waiting import assert_stays, wait_until
 
@@ -240,3 +241,15 @@ def test_info_tells_the_default(rootless):
     assert rootless("info", "--format", "{{.Chown}}").ok().stdout == "record\n"
     shown = rootless("--storage-driver", "overlay", "info", "--format", "{{.Chown}}").ok().stdout
     assert shown == "pretend (the storage driver is overlay)\n"
+
+
+def test_exec_goes_on_without_a_monitor_that_answers(rootless, busybox_image):
+    rootless("import", busybox_image, "bb").ok()
+    rootless("run", "-d", "--name", "c1", "bb", "sleep", "1000").ok()
+    first = int(rootless("inspect", "-f", "{{.State.Pid}}", "c1").ok().stdout)
+    os.kill(monitor_of(first), signal.SIGSTOP)
+    done = rootless("exec", "c1", "echo", "x", timeout=20).ok()
+    assert (done.stdout, "the monitor of the container does not answer" in done.stderr) == (
+        "x\n",
+        True,
+    )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,6 +238,18 @@ def test_monitor_that_is_stopped_goes_on_for_a_verb(rootless, verb):
     assert time.monotonic() - started < 8
     expected = {"stop": "exited", "kill": "exited", "restart": "running", "pause": "paused"}
     assert status_of(rootless, "web") == expected[verb[0]]
+
+
+@pytest.mark.parametrize(
+    ("verb", "status"), [("stop", "exited"), ("restart", "running"), ("kill", "exited")]
+)
+def test_container_ends_though_the_runtime_directory_was_removed(rootless, verb, status):
+    """As systemd-tmpfiles or the end of a session removes it."""
+    ran(rootless)
+    shutil.rmtree(rootless.runtime / "rootless")
+    assert rootless(verb, "web").ok().stdout == "web\n"
+    assert status_of(rootless, "web") == status
+    rootless("exec", "web", "true").ok() if status == "running" else rootless("start", "web").ok()
 
 
 def test_container_is_killed_at_the_end_of_its_time(rootless):
