@@ -40,6 +40,9 @@ _EXECUTED_END = 3
 
 _DESCRIPTORS = 1024
 """How many files the server opens if it may; with a lower limit it keeps fewer open."""
+_MAX_REPLACEMENTS = 20
+_PERIOD = 60.0
+"""Seconds after which a file server that is killed is not taken for one more of a row."""
 _MAXIMUM = 1 << 17
 """Bytes of a description: less than a Unix socket holds (net.core.wmem_default), and twice what an
 image of 127 layers takes."""
@@ -259,6 +262,26 @@ class NextServer:
         """End the one that waits, if there is one."""
         if self._server is not None:
             self.take().end(grace)
+
+
+class Replacements:
+    """How many file servers of a mount were killed in a row, and replaced. After some the cause is taken for one that ends
+    each of them: a request that comes back, or a limit of memory. A slow host may need seconds for each.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._last = 0.0
+
+    def add(self, now: float) -> bool:
+        """Count one more at this time of the monotonic clock; False if there were too many."""
+        if now - self._last > _PERIOD:
+            self._number = 0
+        if self._number >= _MAX_REPLACEMENTS:
+            return False
+        self._number += 1
+        self._last = now
+        return True
 
 
 class WatchedServer:

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 _GRACE = 10.0
 """Seconds the file server has to write out what the container left behind, before it is killed."""
 
-_MAX_REPLACEMENTS = 20
-_PERIOD = 60.0
-"""Seconds in which file servers may be replaced this number of times. More often, a request is what ends them."""
-
 
 class RootServer:
     """The file server of a container's root, from the creation of the container on. The runtime creates the container with it
@@ -45,14 +41,16 @@ class RootServer:
         """`server` waits for its description, `layer` is the descriptor of a writable layer in memory. Raises RootlessError
         if the server has ended.
         """
+        # Loaded by whoever made the server.
+        from rootless.supervisor.file_servers.file_server import Replacements
+
         self.has_ended = False
         self.failure = ""
         self._description = description
         self._server = server
         self._upgrade: ServerUpgrade | None = None
         self._is_of_another_release = False
-        self._replacements: list[float] = []
-        """When file servers were replaced, by the monotonic clock."""
+        self._replacements = Replacements()
         server.describe(description, layer=layer)
 
     @property
@@ -133,15 +131,12 @@ class RootServer:
         """After the end of the process: start another that goes on in its place. False if that
         cannot be, or the servers end too often.
         """
-        now = time.monotonic()
-        self._replacements = [at for at in self._replacements if now - at < _PERIOD]
         if (
             self.has_ended
-            or len(self._replacements) >= _MAX_REPLACEMENTS
             or not (self._server.can_be_replaced() or self._has_not_understood())
+            or not self._replacements.add(time.monotonic())
         ):
             return False
-        self._replacements.append(now)
         log(self._server.exit_reason() + "; another one goes on")
         self._is_of_another_release = False
         try:

@@ -20,6 +20,7 @@ from rootless.supervisor import control_socket
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_servers import volume_server
 from rootless.supervisor.file_servers.claim import servers_directory
+from rootless.supervisor.file_servers.file_server import Replacements
 from rootless.supervisor.file_servers.served_mounts import served_mounts, served_volume
 from rootless.supervisor.file_servers.volume_server import KeptMount, ServedTree
 from rootless.syscalls import descriptors, mount_flags, mounts, processes
@@ -35,8 +36,6 @@ _ANSWER_WAIT = 60.0
 """Seconds that a server has to answer; one that is stopped does not."""
 _REPLACEMENT_WAIT = 20.0
 """Seconds that another container's monitor has to replace a server."""
-_MAX_REPLACEMENTS, _PERIOD = 20, 60.0
-"""Servers that are replaced at most, in a number of seconds: the cause may be a request that comes back to each."""
 
 
 def open_volumes(description: LaunchDescription) -> VolumeMounts:
@@ -156,8 +155,7 @@ class VolumeMounts:
         self._connections: list[_Served] = []
         self._started: list[StartingServer] = []
         """Servers of which it is not known yet that they can answer."""
-        self._replacements: list[float] = []
-        """When servers were replaced, by the monotonic clock."""
+        self._replacements = Replacements()
         single = any(served.single for served in mounts.values())
         self._top = servers_directory(runtime, single=single)
         self._namespace = -1
@@ -250,12 +248,7 @@ class VolumeMounts:
         """Have another server go on in place of one that has ended: one that another container's monitor has
         started, or a new one. False if that cannot be, or the servers end too often.
         """
-        while lost.kept is not None:
-            now = time.monotonic()
-            self._replacements = [at for at in self._replacements if now - at < _PERIOD]
-            if len(self._replacements) >= _MAX_REPLACEMENTS:
-                break
-            self._replacements.append(now)
+        while lost.kept is not None and self._replacements.add(time.monotonic()):
             log(f"the file server of {lost.served.what} was killed; another one goes on")
             try:
                 with _StartLock({lost.served.control}):
