@@ -120,6 +120,23 @@ def write_with_reserve(
     _keep_reserve(reserve, len(data))
 
 
+def overwrite(path: StrPath, data: bytes) -> bool:
+    """Write the content of a file in its place, by one write(2) into the blocks that it has, and blanks behind it if it is
+    shorter. False if it has too few, or is not there. Raises OSError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        status = os.fstat(fd)
+        if len(data) > status.st_blocks * 512:
+            return False
+        data = data.ljust(status.st_size)
+        return os.pwrite(fd, data, 0) == len(data)
+    finally:
+        os.close(fd)
+
+
 def _write_into_reserve(reserve: str, path: StrPath, data: bytes, mode: int) -> bool:
     """False if there is no reserve, or it is too small."""
     try:

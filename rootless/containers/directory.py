@@ -27,6 +27,7 @@ from rootless.durable import (
     fsync_directory,
     is_name_of_open_file,
     locked,
+    overwrite,
     remove_tree,
     write_atomically,
     write_with_reserve,
@@ -355,10 +356,15 @@ class Containers:
     @staticmethod
     def _write(directory: str, record: ContainerRecord, *, durable: bool = True) -> None:
         """A container that is removed at its end needs no durable record: after a loss of power it is
-        dead, or found to have no monitor. It keeps no room for its last record either."""
+        dead, or found to have no monitor. It keeps no room for its last record either: on a full disk it is overwritten.
+        """
         path, data = f"{directory}/{_RECORD}", encode(record)
         if record.auto_remove:
-            write_atomically(path, data, 0o600, durable=False)
+            try:
+                write_atomically(path, data, 0o600, durable=False)
+            except OSError as error:
+                if error.errno not in NO_ROOM or not overwrite(path, data):
+                    raise
         else:
             write_with_reserve(path, data, 0o600, durable=durable)
 

@@ -67,3 +67,30 @@ def test_container_that_fills_the_store_ends_with_its_own_status(
         assert rows[name].startswith("0:"), told
     assert rows["check"].split(":")[0] in "01", told
     assert rows["again"].startswith("0:1:in"), told
+
+
+@pytest.mark.parametrize("options", ["", "--rm"])
+def test_container_that_is_started_on_a_full_disk_is_recorded_as_running(
+    rootless, busybox_image, tmp_path, options
+):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=24m none {disk}
+        run() {{ {ROOTLESS} --root {disk}/store "$@"; }}
+        run import {busybox_image} box:1 >/dev/null
+        run create --name c1 {options} box:1 sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
+        dd if=/dev/zero of={disk}/rest bs=4k 2>/dev/null || true
+        run start c1
+        run inspect -f '{{{{.State.Status}}}} {{{{.State.Running}}}}' c1
+        run exec c1 echo in
+        run pause c1
+        run inspect -f '{{{{.State.Status}}}}' c1
+        run unpause c1
+        run stop c1
+        run ps -a --format '{{{{.Names}}}} {{{{.Status}}}}' | cut -c1-13
+        """
+    result = run_command([*ENTER, script], env=rootless.env, timeout=300)
+    lines = ["c1", "running true", "in", "c1", "paused", "c1", "c1"]
+    left = [] if options else ["c1 Exited (5)"]
+    assert result.stdout.splitlines() == lines + left, result
