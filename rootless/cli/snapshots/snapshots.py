@@ -72,8 +72,8 @@ SNAPSHOT = Command(
     description="""Freeze the writable layer of a container, which may be running, and put an empty one over it.
 Nothing is copied: a file is copied when it is next written to. Without TAG it gets the next free number.
 
-What a process wrote before the command began is in the snapshot. A file that is open goes on as it is; what is
-written to it later is not in the snapshot.
+What a process wrote before the command began is in the snapshot. An open file stays open; what is written to
+it later is not in the snapshot.
 
 With --rm snapshots are removed, also of a container that runs. What the container, its other snapshots or its
 branches still have of them stays on the disk.""",

@@ -30,6 +30,5 @@ SYSTEM_UPGRADE_SERVERS = Command(
     upgrade_servers,
     operand="container",
     description="""Start a file server of this release for each container named, or for all that run,
-and have it go on where the one before was. The containers go on; their requests wait for some tens of
-milliseconds. Needs Linux 6.9.""",
+in place of the present one. The containers continue; their requests wait for some tens of milliseconds. Needs Linux 6.9.""",
 )
