@@ -47,6 +47,14 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--needing", metavar="FEATURE", help="only the tests that need this feature")
     parser.addoption(
+        "--and-in",
+        metavar="PATH",
+        type=Path,
+        action="append",
+        default=[],
+        help="with --needing, those of this file or directory too",
+    )
+    parser.addoption(
         "--shared",
         metavar="DIRECTORY",
         type=Path,
@@ -84,7 +92,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if unknown := REQUIRED - probes.PROBES.keys():
         raise pytest.UsageError(f"ROOTLESS_TEST_REQUIRE names {sorted(unknown)}: no such probe")
     if feature := config.getoption("--needing"):
-        chosen = [item for item in items if feature in features_of(item)]
+        others = [config.rootpath / path for path in config.getoption("--and-in")]
+        chosen = [
+            item
+            for item in items
+            if feature in features_of(item) or any(map(item.path.is_relative_to, others))
+        ]
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
     if config.getoption("--shared"):
