@@ -16,6 +16,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
 from tests.support.debian import (
+    BUILD_SECONDS,
     SHARED,
     cache_directory,
     clients_tar,
@@ -29,6 +30,9 @@ from tests.support.rootless import Rootless, remove_tree, short_directory
 
 REQUIRED = frozenset(filter(None, os.environ.get("ROOTLESS_TEST_REQUIRE", "").split(",")))
 """Features whose absence fails a test instead of skipping it."""
+
+IMAGES = frozenset({"debian_image", "services_image", "clients_image", "toolchain_image"})
+"""Fixtures that take minutes the first time."""
 
 CACHE = cache_directory()
 set_hypothesis_home_dir(CACHE / "hypothesis")
@@ -89,6 +93,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             raise pytest.UsageError(
                 f"{item.nodeid} needs {sorted(unknown)}: no such probe in tests/support/probes.py"
             )
+        if IMAGES & set(getattr(item, "fixturenames", ())):
+            # It may make the image, or wait for another run that does.
+            item.add_marker(pytest.mark.timeout(2 * BUILD_SECONDS))
     if unknown := REQUIRED - probes.PROBES.keys():
         raise pytest.UsageError(f"ROOTLESS_TEST_REQUIRE names {sorted(unknown)}: no such probe")
     if feature := config.getoption("--needing"):

@@ -18,7 +18,7 @@ PACKAGES = ("cron", "man-db", "openssh-server", "sudo")
 SERVICES = ("postgresql", "redis-server", "nginx-light")
 CLIENTS = ("bind9-dnsutils", "curl", "iperf3")
 TOOLCHAIN = ("gcc", "libc6-dev", "nodejs", "npm")
-BUILD_SECONDS = 600
+BUILD_SECONDS = 1200
 SHARED = Path("/var/lib/rootless-test")
 """Where root puts a copy for accounts that cannot make one: without subordinate ids mmdebstrap has no way."""
 
