@@ -21,7 +21,7 @@ from rootless.cli.grammar import (
     parse,
     read_options,
 )
-from rootless.cli.process import as_expected, exit_status_of, take_standard_streams
+from rootless.cli.process import as_expected, exit_status_of, of_system_call, take_standard_streams
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -175,8 +175,9 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
             return command.handler(parsed, settings)
     except BrokenPipeError:
         raise
-    except OSError as error:
-        expected = as_expected(error)
+    except (OSError, RuntimeError) as error:
+        failed = of_system_call(error) if isinstance(error, RuntimeError) else error
+        expected = as_expected(failed)
         if not is_run:
             expected.exit_status = 1
         raise expected from error

@@ -94,6 +94,13 @@ def as_expected(error: OSError) -> RootlessError:
     return RootlessError(failure_of(error), hint=hint)
 
 
+def of_system_call(error: RuntimeError) -> OSError:
+    """The failure behind what Python raises where there can be no further thread. Raises any other error again."""
+    if error.args != ("can't start new thread",):
+        raise error
+    return OSError(errno.EAGAIN, os.strerror(errno.EAGAIN).lower())
+
+
 def exit_status_of(action: Callable[[], int], *, debug: bool) -> int:
     """The status that `action` returns, or that of its error, which is printed."""
     try:

@@ -90,6 +90,16 @@ def test_too_few_processes_are_an_error_of_one_line(under):
     assert under("ulimit -u 2", "doctor").status == 1
 
 
+def test_too_few_processes_for_a_thread_are_an_error_of_one_line(under, busybox_image):
+    failed = under("ulimit -u 1", "import", str(busybox_image), "other")
+    assert failed.status == 1
+    assert failed.stderr.splitlines() == [
+        "rootless: resource temporarily unavailable",
+        "hint: the account has as many processes as it may have: end some, or raise ulimit -u",
+    ]
+    assert under("", "import", str(busybox_image), "other").status == 0
+
+
 @pytest.mark.parametrize("kilobytes", [500_000, 60_000])
 def test_little_address_space_is_enough(under, kilobytes):
     assert under(f"ulimit -v {kilobytes}", *RUN).ok().stdout == "ran\n"
