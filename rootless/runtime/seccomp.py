@@ -143,7 +143,7 @@ def compile_profile(profile: Mapping[str, Any]) -> bytes:
     default action.
 
     Raises:
-        InvalidDocumentError: an action, operator or architecture does not exist.
+        InvalidDocumentError: an action, operator or architecture does not exist, or a value is of the wrong type.
     """
     from rootless.syscalls.libseccomp import FilterCompiler
 
@@ -162,6 +162,8 @@ def compile_profile(profile: Mapping[str, Any]) -> bytes:
         raise InvalidDocumentError(
             f"the seccomp profile has a missing or unknown {error}"
         ) from error
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise InvalidDocumentError("the seccomp profile has a value of the wrong type") from error
     except OSError as error:
         raise InvalidDocumentError(
             f"the seccomp profile cannot be compiled: {error.filename}: {error.strerror}"
@@ -181,4 +183,6 @@ def _action(name: str, number: int | None) -> int:
 def _argument(argument: Mapping[str, Any]) -> tuple[int, str, int, int]:
     operator = str(argument["op"]).removeprefix("SCMP_CMP_")
     value, second = int(argument["value"]), int(argument.get("valueTwo", 0))
+    if not (0 <= value < 1 << 64 and 0 <= second < 1 << 64):
+        raise ValueError(argument)
     return int(argument["index"]), operator, value, second

@@ -92,3 +92,22 @@ def test_path_of_the_library_is_that_of_a_file():
 def test_profile_of_a_user_cannot_ask_for_notifications(profile):
     with pytest.raises(InvalidDocumentError, match="SCMP_ACT_NOTIFY, which is not supported"):
         filters_of({"linux": {"seccomp": profile}}, None)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"names": [5]},
+        {"names": None},
+        {"names": ["read"], "errnoRet": "x"},
+        {"names": ["read"], "args": [5]},
+        {"names": ["read"], "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": "x"}]},
+        {"names": ["read"], "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 1 << 80}]},
+        5,
+    ],
+)
+def test_value_of_the_wrong_type_is_an_error_of_the_document(rule):
+    if isinstance(rule, dict):
+        rule = {"action": "SCMP_ACT_ERRNO", **rule}
+    with pytest.raises(InvalidDocumentError, match="wrong type"):
+        compile_profile({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
