@@ -156,7 +156,7 @@ def _overlays(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.Overlay
 
 
 def _is_packed(path: str) -> bool:
-    """Whether it is a squashfs or SIF file, which nobody can write to. Raises NotFoundError, InvalidDocumentError."""
+    """Whether it is a squashfs or SIF file, which cannot be written to. Raises NotFoundError, InvalidDocumentError."""
     if not os.path.isfile(path):
         return False
     from rootless.images.formats.squashfs import find_squashfs

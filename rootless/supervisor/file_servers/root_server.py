@@ -41,7 +41,7 @@ class RootServer:
         """`server` waits for its description, `layer` is the descriptor of a writable layer in memory. Raises RootlessError
         if the server has ended.
         """
-        # Loaded by whoever made the server.
+        # The caller, who made the server, has loaded it.
         from rootless.supervisor.file_servers.file_server import Replacements
 
         self.has_ended = False

@@ -103,7 +103,7 @@ def _make_tmpfs(size: int) -> int:
 
 
 def _mount_image(path: str) -> int:
-    """A descriptor of the top of an ext3 image, which is mounted for nobody else. Raises RootlessError, OSError."""
+    """A descriptor of the top of an ext3 image, whose mount is detached. Raises RootlessError, OSError."""
     ours, theirs = descriptors.pair()
 
     def mount() -> None:
