@@ -121,6 +121,8 @@ def record_of(document: dict[str, Any]) -> NetworkRecord:
     subnets = tuple(Subnet(**each) for each in fields.pop("subnets"))
     for each in subnets:
         parse_address(each.effective_gateway)
+        for address in each.reserved.values():
+            parse_address(_checked(address, str))
     labels, options = fields.pop("labels"), fields.pop("options")
     for each in (*labels.values(), *options.values()):
         _checked(each, str)
