@@ -37,14 +37,17 @@ Config = dict[str, object]
 DEFAULT_SHELL = ("/bin/sh", "-c")
 
 
-def apply_changes(config: Config, changes: Sequence[str]) -> Config:
-    """The config after the instructions in `changes`, each of which sees those before it. Raises
-    DockerfileError for an instruction that does not exist, is malformed, or needs a build."""
+def apply_changes(config: Config, changes: Sequence[str], *, path: str | None = None) -> Config:
+    """The config after the instructions in `changes`, each of which sees those before it. `path` is the value of the
+    variable PATH where the config has none. Raises DockerfileError for an instruction that does not exist, is malformed,
+    or needs a build.
+    """
     if not changes:
         return config
     cmd_is_set = False
     for instruction in parse_instructions("\n".join(changes)):
-        expanded = expand_instruction(instruction, Expander(variables_of(config)))
+        variables = ({} if path is None else {"PATH": path}) | variables_of(config)
+        expanded = expand_instruction(instruction, Expander(variables))
         config = apply_instruction(config, expanded, cmd_is_set=cmd_is_set)
         cmd_is_set = cmd_is_set or (isinstance(instruction, Cmd) and bool(config["Cmd"]))
     return config

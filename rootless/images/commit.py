@@ -16,6 +16,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import host_platform
 from rootless.oci.reference import parse_tag
+from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.store.counting import Moved
 from rootless.store.decompression import Limits
 from rootless.store.image import Image, manifest_of
@@ -61,7 +62,8 @@ def commit(
     tags = () if reference is None else (parse_tag(reference),)
     if config is None:
         config = base.config if base is not None else {}
-    config = _with_command(apply_changes(config, changes), config)
+    # Where an image names no PATH, its containers have the default one, which "$PATH" in a change is then.
+    config = _with_command(apply_changes(config, changes, path=DEFAULT_PATH), config)
     store.require_writable()
     with Ingest(store, Limits(), moved) as ingest:
         below = keep_base(store, ingest, base)

@@ -339,3 +339,16 @@ def test_sparse_file_without_room_is_refused_before_anything_is_written(box, tmp
         assert len(result.stderr.splitlines()) == 2
     assert not (tmp_path / "out").exists()
     assert sorted(box.data.rglob("*")) == before
+
+
+def test_path_in_a_change_is_that_of_the_container(box):
+    """Docker writes "/opt/bin:" where the image has no PATH, and no command is found in the new one."""
+    box("run", "--name", "one", "box:1", "true").ok()
+    box("commit", "-c", "ENV PATH=/opt/bin:$PATH", "one", "box:2").ok()
+    assert (
+        box("run", "--rm", "box:2", "sh", "-c", "echo $PATH")
+        .ok()
+        .stdout.startswith("/opt/bin:/usr")
+    )
+    box("commit", "one", "box:3").ok()
+    assert "PATH=" not in box("inspect", "-f", "{{.Config.Env}}", "box:3").ok().stdout
