@@ -16,7 +16,7 @@ sys.path.insert(0, "/project/tree")
 from harness import check, main, wait_until
 
 from tests.support.images import busybox_tar
-from tests.support.registry import FakeRegistry, Fault, serving
+from tests.support.registry import FakeRegistry, Fault, paced, serving
 
 WORK = Path.home() / "nfs"
 STORE = Path.home() / ".local/share/rootless"
@@ -27,6 +27,18 @@ registry = FakeRegistry()
 
 def start(*arguments):
     command = [sys.executable, "-m", "rootless", *arguments]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def start_on_other(*arguments):
+    """On a machine with the same home: another client of the server, and nothing else of this one's."""
+    runtime = Path(os.environ["XDG_RUNTIME_DIR"], "other")
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    script = f'hostname other; mount --bind /srv/other "$HOME"; cd; export XDG_RUNTIME_DIR={runtime}; exec "$@"'
+    command = ["unshare", "--user", "--map-current-user", "--keep-caps", "--uts", "--mount"]
+    command += ["sh", "-ec", script, "sh", sys.executable, "-m", "rootless", *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -96,6 +108,28 @@ def two_pulls_at_once_share_an_image():
     engine("tag", f"{registry.host}/box:1", "box:1")
     assert shell("echo again") == "again\n"
     return f"{len(registry.asked('GET /v2/box/blobs/.*')) - before} blobs were asked for"
+
+
+@check
+def runs_that_start_at_once_on_two_machines_fetch_an_image_once():
+    """Without locks, as with NFS 3 here, each machine may fetch it once."""
+    layer = (WORK / "root.tar").read_bytes()
+    registry.put_image("nodes", "1", [layer + b"\0" * 512])
+    registry.faults.append(Fault(r"GET /v2/nodes/blobs/.*", paced(registry, 10, 0.1)))
+    runs = []
+    for number in range(4):
+        command = ["run", "--rm", "--network", "none", f"{registry.host}/nodes:1", "hostname"]
+        runs.append((start_on_other if number % 2 else start)(*command))
+    for each in runs:
+        out, errors = each.communicate(timeout=300)
+        assert (each.returncode, len(out.strip())) == (0, 12), errors
+    registry.faults.clear()
+    blobs = [each.path for each in registry.asked("GET /v2/nodes/blobs/.*")]
+    most = 2 if Path("/project/nfs").read_text().startswith("3") else 1
+    assert all(blobs.count(path) <= most for path in blobs), blobs
+    engine("system", "check")
+    engine("rmi", f"{registry.host}/nodes:1")
+    return f"{len(blobs)} requests for {len(set(blobs))} blobs"
 
 
 @check
