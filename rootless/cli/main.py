@@ -110,10 +110,15 @@ def _dispatch(words: list[str], settings: Settings) -> int:
     path = name
     known: Iterable[str] = (*index.COMMANDS, "help")
     if isinstance(found, index.Group):
-        if not rest or rest[0] in {"--help", "-h"}:
-            return _typer((name, "--help"))
-        if name == "hpc":
+        if name == "hpc" and rest:
             rest = _with_options_behind(rest)
+        try:
+            _, rest, wants_help = read_options((), rest, interspersed=False)
+        except GrammarError as error:
+            _print_grammar_error(error, name, (), f"{PROGRAM} {name}")
+            return error.exit_status
+        if not rest or wants_help:
+            return _typer((name, "--help"))
         path = f"{name} {rest[0]}"
         known = found.commands
         found = found.commands.get(rest[0])
