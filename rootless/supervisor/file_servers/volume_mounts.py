@@ -57,6 +57,7 @@ class _Served:
         self.served = served
         self.connection = connection
         self.kept: KeptMount | None = None
+        self.replacements = Replacements()
         self._mark: LockFile | None = None
         """Held by each monitor that can start another server of the mount."""
 
@@ -155,7 +156,6 @@ class VolumeMounts:
         self._connections: list[_Served] = []
         self._started: list[StartingServer] = []
         """Servers of which it is not known yet that they can answer."""
-        self._replacements = Replacements()
         single = any(served.single for served in mounts.values())
         self._top = servers_directory(runtime, single=single)
         self._namespace = -1
@@ -248,7 +248,7 @@ class VolumeMounts:
         """Have another server go on in place of one that has ended: one that another container's monitor has
         started, or a new one. False if that cannot be, or the servers end too often.
         """
-        while lost.kept is not None and self._replacements.add(time.monotonic()):
+        while lost.kept is not None and lost.replacements.add(time.monotonic()):
             log(f"the file server of {lost.served.what} was killed; another one goes on")
             try:
                 with _StartLock({lost.served.control}):
