@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from rootless.containers.process_identity import is_alive
 from rootless.containers.reconcile import reconcile, wait_for_end
 from rootless.containers.status import Status
 from rootless.engine.lifecycle.unanswered import UnansweredError, wait_for_answer
@@ -58,12 +59,16 @@ def connect(
 
 
 def wait_for_ending_monitor(paths: StoragePaths, record: ContainerRecord) -> None:
-    """Wait for the end of a monitor that has closed its socket. Afterwards the record has the end of the container. Raises
-    UnansweredError if it does not end: something else has removed the socket.
+    """Wait for the end of a monitor that has closed its socket. Afterwards the record has the end of the container.
+
+    Raises UnansweredError if it does not end, and the container runs: something else has removed the socket. RootlessError
+    if the container has ended: its monitor takes that long to clean up.
     """
     try:
         wait_for_end(record, _END_WAIT)
     except RootlessError:
+        if not is_alive(record.pid, record.pid_start):
+            raise
         raise UnansweredError(
             f"the control socket of container {record.name} is gone",
             hint=f"'rootless rm -f {record.name}' ends and removes the container",
