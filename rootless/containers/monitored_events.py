@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from rootless.containers.process_identity import open_process
 from rootless.containers.reconcile import reconcile
+from rootless.containers.status import MONITORED
+from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
 from rootless.events.stream import EventStream
 
 if TYPE_CHECKING:
     from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
     from rootless.events.event import Event
     from rootless.events.filters import EventFilters
     from rootless.events.log import EventLog
@@ -34,10 +37,10 @@ class MonitoredEvents(EventStream):
         until: int | None,
     ) -> None:
         self._containers = containers
-        self._monitors: dict[tuple[int, int], int] = {}
-        """Descriptors (pidfd) by number and start time."""
+        self._monitors: dict[int, ContainerRecord] = {}
+        """The records of running containers by the descriptors (pidfd) of their monitors."""
         self._ready = select.epoll()
-        reconcile(containers)
+        self._correct()
         super().__init__(log, filters, since, until)
         self._ready.register(self._watch.fileno(), select.EPOLLIN)
         self._look()
@@ -48,30 +51,59 @@ class MonitoredEvents(EventStream):
     def close(self) -> None:
         super().close()
         self._ready.close()
-        for descriptor in self._monitors.values():
+        for descriptor in self._monitors:
             os.close(descriptor)
         self._monitors.clear()
 
     def _read_all(self) -> list[Event]:
-        ended = {descriptor for descriptor, _ in self._ready.poll(0)} - {self._watch.fileno()}
-        for key, descriptor in [*self._monitors.items()]:
-            if descriptor in ended:
-                del self._monitors[key]
+        lost = False
+        for descriptor, _ in self._ready.poll(0):
+            record = self._monitors.pop(descriptor, None)
+            if record is not None:
                 os.close(descriptor)
-        if ended:
-            reconcile(self._containers)
+                lost = self._is_unfinished(record) or lost
+        if lost:
+            self._correct()
         found = super()._read_all()
         if any(event.action in _BEGINNING for event in found):
             self._look()
         return found
 
     def _look(self) -> None:
-        """Watch the monitors of the records that are not watched yet."""
+        """Watch the monitors of the records that are not watched yet. Of one that has ended meanwhile the record is corrected."""
+        watched = {_monitor_of(record) for record in self._monitors.values()}
+        lost = False
         for record in self._containers.all():
-            key = record.monitor_pid, record.monitor_pid_start
-            if key in self._monitors:
+            if _monitor_of(record) in watched:
                 continue
-            descriptor = open_process(*key)
+            try:
+                descriptor = open_process(*_monitor_of(record))
+            except OSError:
+                break  # EMFILE: the ends of the others are noticed by later commands
             if descriptor is not None:
-                self._monitors[key] = descriptor
+                self._monitors[descriptor] = record
                 self._ready.register(descriptor, select.EPOLLIN)
+            else:
+                lost = lost or record.status in MONITORED
+        if lost:
+            self._correct()
+
+    def _is_unfinished(self, record: ContainerRecord) -> bool:
+        """Whether the monitor of a container, which has ended, has not recorded that. Most have."""
+        try:
+            return self._containers.read(record.id).status in MONITORED
+        except NotFoundError:
+            return False
+        except InvalidDocumentError:
+            return True
+
+    def _correct(self) -> None:
+        """The events that this writes wake the reader of the log."""
+        try:
+            reconcile(self._containers)
+        except (OSError, RootlessError):
+            pass  # a read-only store, a container that cannot be removed: the next command about it says so
+
+
+def _monitor_of(record: ContainerRecord) -> tuple[int, int]:
+    return record.monitor_pid, record.monitor_pid_start
