@@ -214,7 +214,7 @@ class ContainerLife:
         one reads the records of all.
         """
         self._reconciles_at = None
-        if not begin_reconciling(self.containers, self._reconciled_since):
+        if not claim_reconciling(self.containers, self._reconciled_since):
             return
         from rootless.containers.reconcile import reconcile
 
@@ -229,7 +229,7 @@ class ContainerLife:
             self.clients.broadcast(Kind.NOTICE, text=failure)
 
 
-def begin_reconciling(containers: Containers, since: float) -> bool:
+def claim_reconciling(containers: Containers, since: float) -> bool:
     """False if another monitor on this machine has begun to correct the records of this store after `since`. The time of a
     file in the runtime directory says when one last did.
     """
@@ -239,7 +239,7 @@ def begin_reconciling(containers: Containers, since: float) -> bool:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             last = os.fstat(descriptor)
-            if last.st_size and last.st_mtime >= since:
+            if last.st_size and since <= last.st_mtime <= time.time():
                 return False
             os.write(descriptor, b"\n")
         finally:
