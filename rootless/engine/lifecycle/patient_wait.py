@@ -6,6 +6,7 @@ import select
 import sys
 
 from rootless.light_stdlib import signal
+from rootless.supervisor import FIRST_QUIET, longer_quiet
 from rootless.supervisor.client import MonitorEndedError
 
 TYPE_CHECKING = False
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     ResumedWait: TypeAlias = Callable[[Callable[[], int]], NoReturn]
     """What a process does that has stood by. It is given what waits for the status; both can be pickled."""
-
-_QUIET = 3.0
-"""Seconds without anything to do after which the process stands by. They double each time, as those of a monitor do."""
 
 
 class PatientWait:
@@ -38,7 +36,7 @@ class PatientWait:
         self._record = record
         self._ending = ending
         self._resumed = resumed
-        self._quiet = _QUIET
+        self._quiet = FIRST_QUIET
         self._command = sys.orig_argv
         self._blocked: frozenset[int] = frozenset()
         """Signals that wait for the handlers of this process, if it stood by."""
@@ -66,7 +64,7 @@ class PatientWait:
 
     def _stand_by(self) -> None:
         """Returns if the process cannot."""
-        self._quiet *= 2
+        self._quiet = longer_quiet(self._quiet)
         self._blocked = frozenset(
             number for number in signal.valid_signals() if callable(signal.getsignal(number))
         )
