@@ -41,10 +41,18 @@ class _Output(io.TextIOWrapper):
         if isinstance(error, BrokenPipeError) and descriptor == 1:
             raise error
         self.failure = self.failure or error
-        # What is in the buffer would be tried again.
+        import fcntl
+
+        # What is in the buffer would be tried again, and what comes later may be written again: a pipe was full for a moment.
+        kept = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, descriptor)
-        os.close(null)
+        try:
+            os.dup2(null, descriptor)
+            super().flush()
+        finally:
+            os.dup2(kept, descriptor)
+            os.close(null)
+            os.close(kept)
 
 
 def take_standard_streams() -> None:
@@ -67,7 +75,7 @@ def take_standard_streams() -> None:
 def _output(stream: io.TextIOWrapper | None, descriptor: int) -> _Output:
     """`stream` is None if the caller had closed it."""
     if stream is None:
-        return _Output(open(descriptor, "wb", closefd=False))
+        return _Output(open(descriptor, "wb", closefd=False), errors="backslashreplace")
     return _Output(
         stream.buffer,
         encoding=stream.encoding,
@@ -115,6 +123,12 @@ def exit_status_of(action: Callable[[], int], *, debug: bool) -> int:
         return print_error(as_expected(error), debug)
     except KeyboardInterrupt:
         return 130
+
+
+def exit_after(action: Callable[[], int], *, debug: bool) -> NoReturn:
+    """End a process that has stood by, as one that has not: with the status that `action` returns, or that of its error."""
+    take_standard_streams()
+    exit_with(exit_status_of(action, debug=debug))
 
 
 def exit_with(status: int) -> NoReturn:

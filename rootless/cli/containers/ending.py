@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.cli.process import exit_status_of, exit_with
+from rootless.cli.process import exit_after
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -20,4 +20,4 @@ class AttachedEnding(NamedTuple):
 
     def exit_after(self, wait: Callable[[], Outcome]) -> NoReturn:
         """Wait for the container and exit with its status."""
-        exit_with(exit_status_of(lambda: wait().status, debug=self.debug))
+        exit_after(lambda: wait().status, debug=self.debug)

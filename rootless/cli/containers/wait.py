@@ -8,7 +8,7 @@ from rootless.cli.containers.chosen import IGNORE, LATEST, chosen
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
 from rootless.cli.output import for_each
-from rootless.cli.process import exit_status_of, exit_with
+from rootless.cli.process import exit_after
 from rootless.errors import NotFoundError, UsageError
 from unionfs.light_types import NamedTuple
 
@@ -85,7 +85,7 @@ class _Waiting(NamedTuple):
             left = self._replace(names=self.names[1:], status=status)
             return left.go_on(engine_of(self.settings)) if left.names else status
 
-        exit_with(exit_status_of(go_on, debug=self.settings.debug))
+        exit_after(go_on, debug=self.settings.debug)
 
 
 def _print_status(wait: Callable[[], int], ignore: bool) -> None:

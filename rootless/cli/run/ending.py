@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rootless.cli.process import exit_status_of, exit_with, take_standard_streams
+from rootless.cli.process import exit_after
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -23,8 +23,7 @@ class RunEnding(NamedTuple):
 
     def exit_after(self, wait: Callable[[], Outcome]) -> NoReturn:
         """Wait for the container, in a process that stood by, and exit as `run` does."""
-        take_standard_streams()
-        exit_with(exit_status_of(lambda: self.report(wait()), debug=self.debug))
+        exit_after(lambda: self.report(wait()), debug=self.debug)
 
     def report(self, outcome: Outcome) -> int:
         """Print why the container has ended, if the kernel killed it; returns its status."""

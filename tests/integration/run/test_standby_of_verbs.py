@@ -85,3 +85,14 @@ def test_an_interrupt_ends_wait_and_not_the_container(box):
     assert waiting.communicate(timeout=30) == (b"", b"")
     assert waiting.returncode == 130
     assert box("ps", "-q", "--filter", "name=c1").ok().stdout
+
+
+def test_a_status_that_cannot_be_printed_is_one_line(box):
+    box("run", "-d", "--name", "c1", *SERVER, ENDS).ok()
+    with open("/dev/full", "wb") as full:
+        waiting = box.popen("wait", "c1", stdout=full)
+        wait_until(lambda: stands_by(waiting.pid))
+        box("stop", "c1").ok()
+        _, err = waiting.communicate(timeout=30)
+    assert err == b"rootless: cannot write the output: no space left on device\n"
+    assert waiting.returncode == 1
