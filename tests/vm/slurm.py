@@ -66,7 +66,11 @@ def processes(job):
 
 
 def groups(job):
-    return [str(path) for path in STEPS.rglob(f"job_{job}")]
+    while True:
+        try:
+            return [str(path) for path in STEPS.rglob(f"job_{job}")]
+        except FileNotFoundError:
+            continue  # a group was removed while the tree was read
 
 
 def nothing_stays(job):
