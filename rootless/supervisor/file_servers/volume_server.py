@@ -223,7 +223,7 @@ def run_server(
             _keep_tmpfs(served, served.tmpfs, clients, end, kept)
             os._exit(0)
         _thread.start_new_thread(clients.serve, ())
-        end.send(LISTENING, socket.MSG_NOSIGNAL)
+        _tell(end, LISTENING)
         try:
             memory = (
                 os.memfd_create("volume-server", os.MFD_CLOEXEC) if kept is None else kept.memory
@@ -232,12 +232,12 @@ def run_server(
             if served.read_only and kept is None:
                 device = _mount(served, uid, gid)
                 clients.mounted(device, memory)
-                end.send(READY, socket.MSG_NOSIGNAL)
+                _tell(end, READY)
             continuation, union = _open(served, maps, memory)
             if device < 0:
                 device = _mount(served, uid, gid) if kept is None else _mount_kept(served, kept)
                 clients.mounted(device, memory)
-                end.send(READY, socket.MSG_NOSIGNAL)
+                _tell(end, READY)
         except BaseException:
             control_socket.remove(served.control)
             raise
@@ -248,6 +248,14 @@ def run_server(
         _report(end, error)
     finally:
         os._exit(0)
+
+
+def _tell(end: socket.socket, word: bytes) -> None:
+    """Tell the process that started the server how far that is. If it was killed, the server ends when no client comes."""
+    try:
+        end.send(word, socket.MSG_NOSIGNAL)
+    except ConnectionError:
+        pass
 
 
 def _keep_tmpfs(
@@ -268,7 +276,7 @@ def _keep_tmpfs(
         raise
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     clients.mounted(null, null)
-    end.send(READY, socket.MSG_NOSIGNAL)
+    _tell(end, READY)
     end.close()
     clients.serve()
     clients.report_end()
