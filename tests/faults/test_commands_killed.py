@@ -105,6 +105,7 @@ def test_command_about_a_volume(rootless, tmp_path, verb):
         if verb == "export" and (tmp_path / "out.tar").exists():
             assert (tmp_path / "out.tar").read_bytes() == archive.read_bytes()
             (tmp_path / "out.tar").unlink()
+    # A server whose starter was killed before it mounted the volume waits 30 seconds for another client.
     wait_until(
-        lambda: list(Path(rootless.runtime, "rootless/volumes").glob("*/control.sock")) == []
+        lambda: list(Path(rootless.runtime, "rootless/volumes").glob("*/control.sock")) == [], 60
     )
