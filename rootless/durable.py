@@ -244,8 +244,9 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
     nothing, so the name is looked up again once the lock is held.
     """
     operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, flags, 0o600)
         try:
             try:
                 fcntl.flock(fd, operation)

@@ -7,7 +7,7 @@ import os
 from rootless.snapshots.layers import chain_of, layer_path
 from rootless.snapshots.steps import UPPER, WORK, lock_record, read_record, settle, write_record
 from unionfs.directory.frozen import FrozenUpper
-from unionfs.directory.work import read_metadata_log
+from unionfs.directory.work import METADATA_LOG, read_log
 from unionfs.ownership import Ownership
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ def read_state_log(place: str) -> bytes:
     """The log of metadata of a frozen layer. Raises OSError."""
     work = os.open(f"{place}/{WORK}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return read_metadata_log(work)
+        return read_log(work, METADATA_LOG)
     finally:
         os.close(work)
 

@@ -317,7 +317,8 @@ class CreatingLayer(DirectoryLayer):
             if error.errno != errno.ENOTSUP:
                 raise
             name = path + b"/" + whiteouts.OPAQUE_NAME
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(name, flags, 0o600))
 
 
 def is_within(path: bytes, top: bytes) -> bool:

@@ -13,7 +13,7 @@ from unionfs.directory.attribute_store import read_attributes
 from unionfs.directory.dirfds import READ_DIRECTORY, PathNode
 from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
-from unionfs.directory.work import BASES, FIRST_SEEN, read_metadata_log
+from unionfs.directory.work import BASES, FIRST_SEEN, METADATA_LOG, read_log
 from unionfs.layer import Layer, Ref
 from unionfs.model import Attributes
 from unionfs.ownership import Ownership
@@ -56,14 +56,7 @@ class ReadOnlyUpper(DirectoryLayer):
 
     def metadata_log(self) -> bytes:
         """See `unionfs.layer.MetadataLog`."""
-        try:
-            fd = os.open(self._work_path, READ_DIRECTORY)
-        except FileNotFoundError:
-            return b""
-        try:
-            return read_metadata_log(fd)
-        finally:
-            os.close(fd)
+        return self._log(METADATA_LOG)
 
     def first_seen(self) -> bytes:
         """The log of what was seen of the lowers (`unionfs.logs.first_seen`); empty if there is none."""
@@ -75,10 +68,13 @@ class ReadOnlyUpper(DirectoryLayer):
 
     def _log(self, name: bytes) -> bytes:
         try:
-            with open(self._work_path + b"/" + name, "rb") as file:
-                return file.read()
+            fd = os.open(self._work_path, READ_DIRECTORY)
         except FileNotFoundError:
             return b""
+        try:
+            return read_log(fd, name)
+        finally:
+            os.close(fd)
 
     def place(self, ref: Ref) -> bytes:
         """Where an object lies on the disk: an absolute path."""

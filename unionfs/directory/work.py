@@ -43,6 +43,9 @@ FIRST_SEEN = b"rootless.first-seen"
 BASES = b"rootless.bases"
 """The contents of small files before they were written over: see `unionfs.logs.first_seen`."""
 
+_LOG = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""Whoever made the upper may have made a link or a pipe of this name."""
+
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
@@ -80,12 +83,12 @@ class WorkDirectory:
                 os.close(fd)
 
     def metadata_log(self) -> bytes:
-        return read_metadata_log(self.lock_fd)
+        return read_log(self.lock_fd, METADATA_LOG)
 
     def append_metadata_log(self, data: bytes) -> None:
         """Add to the log. Raises OSError (ENOSPC), and then the log is as it was."""
         if self._log is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | log_flags(self.lock_fd)
+            flags = _LOG | log_flags(self.lock_fd)
             self._log = os.open(METADATA_LOG, flags, 0o600, dir_fd=self.lock_fd)
             self._log_size = os.fstat(self._log).st_size
         try:
@@ -135,14 +138,12 @@ class WorkDirectory:
         _append(self._bases, data)
 
     def _open_log(self, name: bytes) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | log_flags(self.lock_fd)
+        flags = _LOG | os.O_APPEND | log_flags(self.lock_fd)
         return os.open(name, flags, 0o600, dir_fd=self.lock_fd)
 
     def announce_end(self) -> None:
         """Let the next mount wait until this one has ended, however long that takes."""
-        os.close(
-            os.open(_ENDING, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self.lock_fd)
-        )
+        os.close(os.open(_ENDING, _LOG, 0o600, dir_fd=self.lock_fd))
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
         """Remove the temporaries of a killed server, except these, which its successor uses, and trees
@@ -218,10 +219,11 @@ class WorkDirectory:
             remove_directory(self.fd, name)
 
 
-def read_metadata_log(dir_fd: int) -> bytes:
-    """The log in a work directory; empty if there is none."""
+def read_log(dir_fd: int, name: bytes) -> bytes:
+    """The log of this name in a work directory; empty if there is none."""
     try:
-        fd = os.open(METADATA_LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(name, flags, dir_fd=dir_fd)
     except FileNotFoundError:
         return b""
     with open(fd, "rb") as log:
