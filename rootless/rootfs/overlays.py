@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.writable_layers.place import UPPER, WORK
+from rootless.containers.writable_layers.place import UPPER, WORK, require_directories
 from rootless.errors import NotFoundError
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -18,6 +18,7 @@ def open_overlay(path: str, base_owner: tuple[int, int]) -> DirectoryLayer:
     if os.path.isdir(path):
         upper, work = f"{path}/{UPPER}", f"{path}/{WORK}"
         if os.path.isdir(upper):
+            require_directories(path)
             return ReadOnlyUpper(
                 os.fsencode(upper),
                 os.fsencode(work),

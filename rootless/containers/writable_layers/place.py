@@ -9,7 +9,9 @@ containers/<id>/upper -> PLACE/upper    links: it is in another place, a directo
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from rootless.errors import ConflictError, RootlessError
 
@@ -52,6 +54,20 @@ def make_layer(place: str) -> None:
             os.chmod(f"{place}/{name}", mode)
         except FileExistsError:
             pass
+    require_directories(place)
+
+
+def require_directories(place: str) -> None:
+    """A layer that others have made must not lead out of its place by a symbolic link. Raises NotADirectoryError, naming
+    the one of `upper` and `work` that is there and is something else; OSError.
+    """
+    for name in (UPPER, WORK):
+        try:
+            mode = os.lstat(f"{place}/{name}").st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
 
 
 def require_place(name: str, place: str) -> None:

@@ -112,9 +112,7 @@ def _check_readable(path: str) -> None:
     try:
         open_overlay(path, (0, 0)).close()
     except OSError as error:
-        raise RootlessError(
-            f"the overlay {path} cannot be read: {(error.strerror or '').lower()}"
-        ) from None
+        raise RootlessError(f"the overlay {path} cannot be read: {_reason(error)}") from None
 
 
 def _make_writable(path: str) -> None:
@@ -125,9 +123,15 @@ def _make_writable(path: str) -> None:
             _check_image(path)
     except OSError as error:
         raise RootlessError(
-            f"the overlay {path} cannot be written to: {(error.strerror or '').lower()}",
+            f"the overlay {path} cannot be written to: {_reason(error)}",
             hint=f"use --overlay {path}:ro to read it",
         ) from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, NotADirectoryError):
+        return f"{error.filename} in it is not a directory"
+    return (error.strerror or "").lower()
 
 
 def _check_image(path: str) -> None:

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rootless.containers.writable_layers.place import UPPER, make_layer
+from rootless.containers.writable_layers.place import UPPER, make_layer, require_directories
 from rootless.errors import (
     ExistsError,
     HostSupportError,
@@ -51,7 +51,7 @@ def mounted_ext_image(path: str, *, writable: bool) -> Iterator[str]:
     Raises:
         InUseError: another process writes to it, or reads it and it is to be written to.
         HostSupportError: fuse2fs is not installed.
-        InvalidDocumentError: it cannot be mounted.
+        InvalidDocumentError: it cannot be mounted, or its layer is not in directories of its own.
         OSError: the file cannot be opened.
     """
     # fuse2fs has the lock as long as it has the file.
@@ -72,9 +72,14 @@ def mounted_ext_image(path: str, *, writable: bool) -> Iterator[str]:
 
 
 def _check(path: str, mountpoint: str) -> None:
-    """fuse2fs mounts more than it can read. Raises InvalidDocumentError."""
+    """fuse2fs mounts more than it can read, and whoever made the image chose what is in it. Raises InvalidDocumentError."""
     try:
         os.listdir(mountpoint)
+        require_directories(mountpoint)
+    except NotADirectoryError as error:
+        raise InvalidDocumentError(
+            f"cannot read {path}: /{error.filename} in it is not a directory"
+        ) from error
     except OSError as error:
         raise InvalidDocumentError(
             f"cannot read {path}: its file system is damaged: {(error.strerror or '').lower()}",

@@ -8,9 +8,14 @@ import os
 import time
 
 from rootless.containers.record import IN_MEMORY, IN_OVERLAY
-from rootless.containers.writable_layers.place import layer_directory, make_layer, require_place
+from rootless.containers.writable_layers.place import (
+    layer_directory,
+    make_layer,
+    require_directories,
+    require_place,
+)
 from rootless.durable import acquire_lock
-from rootless.errors import InUseError, LaunchError, UsageError
+from rootless.errors import InUseError, InvalidDocumentError, LaunchError, UsageError
 from rootless.run_in_child import run_in_child
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.user_namespace import run_in_user_namespace
@@ -125,7 +130,13 @@ def _mount_image(path: str) -> int:
 
 def _lock(place: str) -> LockFile:
     """The lock of a layer that outlives its container: the work directory is locked by the file server, and not at all
-    under the storage driver overlay. Raises InUseError, OSError."""
+    under the storage driver overlay. Raises InUseError, InvalidDocumentError, OSError."""
+    try:
+        require_directories(place)
+    except NotADirectoryError as error:
+        raise InvalidDocumentError(
+            f"the overlay {place} cannot be written to: {error.filename} in it is not a directory"
+        ) from error
     until = time.monotonic() + _END_SECONDS
     while (lock := acquire_lock(f"{place}/.lock", wait=False)) is None:
         if time.monotonic() >= until:

@@ -189,3 +189,71 @@ def test_create_takes_no_name_that_is_there(cluster, image):
         assert (done.returncode, done.stdout) == (1, b"")
         assert reason in done.stderr.decode()
     assert not (cluster.cwd / "x.sif").exists()
+
+
+@pytest.fixture
+def made_by_others(tmp_path):
+    """A function that makes an image of a directory."""
+
+    def make(directory):
+        path = tmp_path / "others.img"
+        program = shutil.which("mkfs.ext3", path="/usr/sbin:/sbin:/usr/bin")
+        subprocess.run([program, "-q", "-F", "-d", directory, path, "16M"], check=True)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A directory of the user's, to which what others have made leads."""
+    path = tmp_path / "victim"
+    path.mkdir()
+    (path / "secret").write_text("secret\n")
+    return path
+
+
+@pytest.mark.parametrize("name", ["upper", "work"])
+def test_an_image_does_not_lead_out_of_itself(cluster, made_by_others, victim, tmp_path, name):
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / name).symlink_to(victim)
+    image = made_by_others(top)
+    for path in (image, f"{image}:ro"):
+        script = "cat /secret; echo x > /new"
+        done = cluster("exec", "--overlay", path, "box:1", "sh", "-c", script)
+        assert (done.returncode, done.stdout) == (125, b"")
+        assert f"cannot read {image}: /{name} in it is not a directory" in done.stderr.decode()
+    assert os.listdir(victim) == ["secret"]
+
+
+@pytest.mark.parametrize("name", ["metadata", "attributes", "ending"])
+def test_files_of_the_work_directory_do_not_lead_out_of_an_image(
+    cluster, made_by_others, victim, tmp_path, name
+):
+    top = tmp_path / "top"
+    (top / "upper").mkdir(parents=True)
+    (top / "work").mkdir()
+    target = "ending" if name == "ending" else "secret"
+    (top / "work" / f"rootless.{name}").symlink_to(victim / target)
+    image = made_by_others(top)
+    for path in (image, f"{image}:ro"):
+        script = "echo x >> /etc/group; chmod 600 /etc/passwd; rm /bin/tac"
+        cluster("exec", "--overlay", path, "box:1", "sh", "-c", script)
+    assert os.listdir(victim) == ["secret"]
+    assert (victim / "secret").read_text() == "secret\n"
+
+
+@pytest.mark.parametrize("name", ["upper", "work", ".lock"])
+def test_a_directory_does_not_lead_out_of_itself(cluster, victim, tmp_path, name):
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / name).symlink_to(victim / "new" if name == ".lock" else victim)
+    done = cluster("exec", "--overlay", top, "box:1", "sh", "-c", "cat /secret; echo x > /new")
+    assert (done.returncode, done.stdout) == (125, b"")
+    if name != ".lock":
+        reason = f"the overlay {top} cannot be written to: {name} in it is not a directory"
+        assert reason in done.stderr.decode()
+    done = cluster("exec", "--overlay", f"{top}:ro", "box:1", "cat", "/secret")
+    assert done.stdout == b""
+    assert os.listdir(victim) == ["secret"]
