@@ -198,14 +198,15 @@ def is_answering(mountpoint: str) -> bool:
     return True
 
 
-def unmount(mountpoint: str, *, lazy: bool = False) -> None:
+def unmount(mountpoint: str, *, lazy: bool = False, follow_symlinks: bool = True) -> None:
     """Unmount with umount2(2) or, if that is not permitted, with fusermount3.
 
-    Dirty pages go to the server before this returns, so the serving thread must never call it.
-    Raises OSError: EBUSY while files are open and not `lazy`.
+    Dirty pages go to the server before this returns, so the serving thread must never call it. Without `follow_symlinks`
+    a symbolic link is no mount point. Raises OSError: EBUSY while files are open and not `lazy`.
     """
+    flags = (mounts.MNT_DETACH if lazy else 0) | (0 if follow_symlinks else mounts.UMOUNT_NOFOLLOW)
     try:
-        mounts.umount2(os.fsencode(mountpoint), mounts.MNT_DETACH if lazy else 0)
+        mounts.umount2(os.fsencode(mountpoint), flags)
     except PermissionError:
         if os.geteuid() == 0:
             raise

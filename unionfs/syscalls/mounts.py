@@ -20,6 +20,7 @@ MS_LAZYTIME = 0x2000000
 
 MNT_FORCE = 0x1
 MNT_DETACH = 0x2
+UMOUNT_NOFOLLOW = 0x8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = (

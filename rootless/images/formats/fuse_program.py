@@ -19,7 +19,7 @@ from rootless.errors import HostSupportError, InvalidDocumentError
 from unionfs.commands.mount import unmount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _SECONDS = 60
 _PREFIX = "rootless-mount-"
@@ -50,25 +50,37 @@ def served(
             hint=f"install {package} and fuse3",
         )
     directory, lock = _mount([program, "-o", ",".join(options), path], path, passed)
-    mountpoint = f"{directory}/{_MOUNTPOINT}"
     try:
-        yield mountpoint
+        yield f"{directory}/{_MOUNTPOINT}"
     finally:
-        unmount(mountpoint, lazy=True)
         _remove(directory, lock)
+
+
+def remove_left() -> None:
+    """Unmount what processes of this user have left that were killed while a file system was mounted."""
+    for place in _places():
+        _remove_left(place)
+
+
+def _places() -> Iterable[str]:
+    return dict.fromkeys((tempfile.gettempdir(), "/tmp", "/dev/shm"))
 
 
 def _mount(argv: Sequence[str], path: str, passed: Sequence[int]) -> tuple[str, int]:
     """Mount it in a new directory; returns that and its lock. fusermount3 refuses file systems that it does not know."""
     refusal = ""
-    for place in dict.fromkeys((tempfile.gettempdir(), "/tmp", "/dev/shm")):
+    for place in _places():
         if not os.access(place, os.W_OK):
             continue
         _remove_left(place)
-        directory, lock = _make_directory(place)
+        try:
+            directory, lock = _make_directory(place)
+        except OSError as error:  # one without locks, for one
+            refusal = f"{place}: {(error.strerror or '').lower()}"
+            continue
         try:
             refusal = _serve([*argv, f"{directory}/{_MOUNTPOINT}"], path, passed)
-            if not refusal and _is_mounted(directory):
+            if _is_mounted(directory):
                 return directory, lock
         except BaseException:
             _remove(directory, lock)
@@ -81,13 +93,28 @@ def _mount(argv: Sequence[str], path: str, passed: Sequence[int]) -> tuple[str, 
 
 
 def _remove(directory: str, lock: int) -> None:
-    os.rmdir(f"{directory}/{_MOUNTPOINT}")
-    os.rmdir(directory)
-    os.close(lock)
+    """Detach what is mounted, remove the directory and close its lock. What fails is left to the next process."""
+    # Root unmounts by itself what is in the locked directory. For others fusermount3 does, if it is theirs.
+    top = f"/proc/self/fd/{lock}" if os.geteuid() == 0 else directory
+    try:
+        unmount(f"{top}/{_MOUNTPOINT}", lazy=True, follow_symlinks=False)
+    except OSError:
+        pass  # it was not mounted yet, or not any more
+    try:
+        try:
+            os.rmdir(_MOUNTPOINT, dir_fd=lock)
+        except FileNotFoundError:
+            pass
+        os.rmdir(directory)
+    except OSError:
+        pass
+    finally:
+        os.close(lock)
 
 
 def _make_directory(place: str) -> tuple[str, int]:
-    """A directory in `place` with one to mount on, and the descriptor that locks it as long as this process lives."""
+    """A directory in `place` with one to mount on, and the descriptor that locks it as long as this process lives.
+    Raises OSError."""
     while True:
         directory = tempfile.mkdtemp(prefix=_PREFIX, dir=place)
         lock = -1
@@ -99,6 +126,11 @@ def _make_directory(place: str) -> tuple[str, int]:
         except FileNotFoundError:  # another process found it without a lock
             if lock >= 0:
                 os.close(lock)
+        except OSError:
+            if lock >= 0:
+                os.close(lock)
+            os.rmdir(directory)
+            raise
 
 
 def _remove_left(place: str) -> None:
@@ -109,20 +141,14 @@ def _remove_left(place: str) -> None:
         except OSError:
             continue  # another user's, or gone
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mountpoint = f"{directory}/{_MOUNTPOINT}"
-            try:
-                unmount(mountpoint, lazy=True)
-            except OSError:
-                pass  # it was not mounted yet, or not any more
-            try:
-                os.rmdir(mountpoint)
-            except FileNotFoundError:
-                pass
-            os.rmdir(directory)
+            is_ours = os.fstat(lock).st_uid == os.geteuid()  # root can open all
+            if is_ours:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            pass  # it is in use
-        finally:
+            is_ours = False  # it is in use
+        if is_ours:
+            _remove(directory, lock)
+        else:
             os.close(lock)
 
 
