@@ -18,7 +18,7 @@ from rootless.errors import (
     InvalidDocumentError,
     RootlessError,
 )
-from rootless.images.formats.fuse_program import served
+from rootless.images.formats.fuse_program import remove_left, served
 from unionfs.syscalls.locks import lock_on_node
 
 if TYPE_CHECKING:
@@ -90,19 +90,22 @@ def _check(path: str, mountpoint: str) -> None:
 def _lock(path: str, fd: int, operation: int) -> list[int]:
     """Lock the file; returns the descriptor of a substitute where its file system has no locks. Raises InUseError."""
     until = time.monotonic() + _END_SECONDS
+    has_swept = False
     while True:
         try:
-            fcntl.flock(fd, operation | fcntl.LOCK_NB)
-            return []
+            try:
+                fcntl.flock(fd, operation | fcntl.LOCK_NB)
+                return []
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                return [lock_on_node(error, fd, operation | fcntl.LOCK_NB)]
         except BlockingIOError as error:
             if time.monotonic() >= until:
                 raise _in_use(path, operation) from error
-        except OSError as error:
-            try:
-                return [lock_on_node(error, fd, operation | fcntl.LOCK_NB)]
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    raise _in_use(path, operation) from error
+        if not has_swept:
+            remove_left()  # what serves it may be left of a process that was killed
+            has_swept = True
         time.sleep(_POLL_SECONDS)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,22 @@ def left():
         *glob.glob(f"{tempfile.gettempdir()}/rootless-mount-*"),
         *(line for line in mounts if "rootless-mount-" in line),
     ]
+
+
+def test_an_image_is_had_again_at_once_after_a_process_that_was_killed(image):
+    program = """
+import os, signal, sys
+from rootless.images.formats.ext_image import mounted_ext_image
+with mounted_ext_image(sys.argv[1], writable=True):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program, image], check=False, timeout=60)
+    assert left() != []
+    before = time.monotonic()
+    with mounted_ext_image(image, writable=True) as top:
+        assert "upper" in os.listdir(top)
+    assert time.monotonic() - before < 4
+    assert left() == []
 
 
 def test_a_program_that_mounts_and_does_not_return_leaves_nothing(image, fuse2fs, monkeypatch):
