@@ -45,8 +45,9 @@ def is_ext_image(path: str) -> bool:
 
 
 @contextmanager
-def mounted_ext_image(path: str, *, writable: bool) -> Iterator[str]:
-    """The directory on which it is mounted during the block, and beyond it for what has been opened there.
+def mounted_ext_image(path: str, *, writable: bool, passed: Sequence[int] = ()) -> Iterator[str]:
+    """The directory on which it is mounted during the block, and beyond it for what has been opened there. fuse2fs keeps
+    the descriptors `passed` until it has written everything.
 
     Raises:
         InUseError: another process writes to it, or reads it and it is to be written to.
@@ -60,7 +61,9 @@ def mounted_ext_image(path: str, *, writable: bool) -> Iterator[str]:
         locks += _lock(path, locks[0], fcntl.LOCK_EX if writable else fcntl.LOCK_SH)
         # fakeroot: owners in the image are data, as in any upper, and do not decide who may read.
         options = ("fakeroot", "nosuid", "nodev", "rw" if writable else "ro")
-        with served(path, (_PROGRAM,), options, package=_PROGRAM, passed=locks) as mountpoint:
+        with served(
+            path, (_PROGRAM,), options, package=_PROGRAM, passed=(*locks, *passed)
+        ) as mountpoint:
             for each in locks:
                 os.close(each)
             locks = []

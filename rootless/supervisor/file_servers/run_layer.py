@@ -20,6 +20,7 @@ from rootless.run_in_child import run_in_child
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.user_namespace import run_in_user_namespace
 from rootless.spec.storage_driver import StorageDriver
+from rootless.supervisor.engine_log import log
 from rootless.syscalls import descriptors, mount_flags, mounts
 from rootless.syscalls.processes import CLONE_NEWNS, unshare
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _END_SECONDS = 1.0
 """Another container that has just ended leaves its layer some milliseconds later."""
 _POLL_SECONDS = 0.01
+_WRITE_SECONDS = 30.0
+"""fuse2fs writes what it has in memory, and syncs it, after the last descriptor of an image is closed."""
 
 
 class RunLayer:
@@ -42,6 +45,7 @@ class RunLayer:
 
     def __init__(self, description: LaunchDescription) -> None:
         self.memory_fd = 0
+        self._image, self._image_end = "", -1
         self._lock: LockFile | None = None
         if description.record.layer == IN_MEMORY:
             self.memory_fd = _make_tmpfs(description.memory_size)
@@ -53,7 +57,8 @@ class RunLayer:
                     f"the overlay {place} is an image, which kernel overlayfs cannot write to",
                     hint="use --storage-driver unionfs",
                 )
-            self.memory_fd = _mount_image(place)
+            self._image = place
+            self.memory_fd, self._image_end = _mount_image(place)
             return
         require_place(description.record.name, place)
         if description.record.layer == IN_OVERLAY:
@@ -65,10 +70,15 @@ class RunLayer:
         return (self.memory_fd,) if self.memory_fd else ()
 
     def release(self) -> None:
-        """After the end of the file server."""
+        """After the end of the file server. What was written to an image is in its file then."""
         if self.memory_fd:
             os.close(self.memory_fd)
             self.memory_fd = 0
+        if self._image_end >= 0:
+            if not _is_readable(self._image_end, _WRITE_SECONDS):
+                log(f"{self._image} is not written yet {_WRITE_SECONDS:.0f} seconds after the end")
+            os.close(self._image_end)
+            self._image_end = -1
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -107,25 +117,36 @@ def _make_tmpfs(size: int) -> int:
     return layer
 
 
-def _mount_image(path: str) -> int:
-    """A descriptor of the top of an ext3 image, whose mount is detached. Raises RootlessError, OSError."""
+def _is_readable(fd: int, seconds: float) -> bool:
+    """Whether it is, or the other end of a pipe is closed, before that time is over."""
+    from select import POLLIN, poll
+
+    poller = poll()
+    poller.register(fd, POLLIN)
+    return bool(poller.poll(seconds * 1000))
+
+
+def _mount_image(path: str) -> tuple[int, int]:
+    """A descriptor of the top of an ext3 image, whose mount is detached, and the end of a pipe of which fuse2fs has the
+    other. Raises RootlessError, OSError."""
     ours, theirs = descriptors.pair()
 
     def mount() -> None:
         from rootless.images.formats.ext_image import mounted_ext_image
 
-        with mounted_ext_image(path, writable=True) as top:
+        end, kept = os.pipe()
+        with mounted_ext_image(path, writable=True, passed=(kept,)) as top:
             make_layer(top)
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            descriptors.send(theirs, b"layer", [fd])
+            descriptors.send(theirs, b"layer", [fd, end])
 
     try:
         run_in_child(mount)
-        _, (layer,) = descriptors.receive(ours, 16, 1)
+        _, (layer, end) = descriptors.receive(ours, 16, 2)
     finally:
         ours.close()
         theirs.close()
-    return layer
+    return layer, end
 
 
 def _lock(place: str) -> LockFile:

@@ -46,6 +46,44 @@ def test_what_is_written_stays_in_the_image(cluster, image):
     assert is_clean(image)
 
 
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A file that is there as soon as fuse2fs has written an image, which takes it two seconds more."""
+    programs, path = tmp_path / "programs", tmp_path / "written"
+    programs.mkdir()
+    fuse2fs = programs / "fuse2fs"
+    fuse2fs.write_text(
+        f"""#!/bin/sh
+for last; do :; done
+({shutil.which("fuse2fs")} -f "$@"; sleep 2; : > {path}) > /dev/null 2>&1 &
+until mountpoint -q "$last"; do sleep 0.05; done
+"""
+    )
+    fuse2fs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return path
+
+
+def test_the_end_of_a_container_is_known_when_its_image_is_written(rootless, image, written):
+    options = ("--name", "keeper", "--overlay", image, "box:1")
+    rootless("run", *options, "touch", "/new").ok()
+    assert written.exists()
+    rootless("rm", "keeper").ok()
+    written.unlink()
+    rootless("run", "-d", *options, "sleep", "1000").ok()
+    rootless("stop", "-t", "0", "keeper").ok()
+    assert written.exists()
+
+
+def test_an_image_is_locked_until_it_is_written(cluster, image, written):
+    env = {"PATH": os.environ["PATH"]}
+    assert cluster("exec", "--overlay", image, "box:1", "true", env=env).returncode == 0
+    copy = image.with_name("copy.img")
+    subprocess.run(["flock", "--shared", image, "cp", image, copy], check=True, timeout=60)
+    assert written.exists()
+    assert is_clean(copy)
+
+
 def test_one_writes_and_several_read(cluster, image):
     with cluster.popen(
         "exec", "--overlay", image, "box:1", "sh", "-c", "echo; sleep 1000"
