@@ -81,7 +81,7 @@ class ContainerRun:
 
     @property
     def memory_fd(self) -> int:
-        """The descriptor of its writable layer in memory; 0 if that is elsewhere."""
+        """The descriptor of its writable layer in memory or in an image; 0 if that is elsewhere."""
         return self._root.memory_fd
 
     def create(

@@ -38,8 +38,8 @@ class RootServer:
     def __init__(
         self, description: LaunchDescription, server: FileServer, layer: tuple[int, ...] = ()
     ) -> None:
-        """`server` waits for its description, `layer` is the descriptor of a writable layer in memory. Raises RootlessError
-        if the server has ended.
+        """`server` waits for its description, `layer` is the descriptor of a writable layer in memory or in an image. Raises
+        RootlessError if the server has ended.
         """
         # The caller, who made the server, has loaded it.
         from rootless.supervisor.file_servers.file_server import Replacements
@@ -197,7 +197,7 @@ class RunRoot:
 
     @property
     def memory_fd(self) -> int:
-        """The descriptor of the writable layer in memory; 0 if that is elsewhere."""
+        """The descriptor of the writable layer in memory or in an image; 0 if that is elsewhere."""
         return 0 if self._layer is None else self._layer.memory_fd
 
     def stop_sharing(self) -> None:
