@@ -54,14 +54,20 @@ def print_changes(changes: Iterable[tuple[str, bytes]]) -> None:
     sys.stdout.buffer.flush()
 
 
-def as_json(document: object) -> str:
-    """A document for people and programs alike. A lone surrogate is written as JSON's escape of it."""
+def as_json(document: object, indent: int | str = 4) -> str:
+    """A document for people and programs alike. Lone surrogates and all control characters are written as JSON's escapes
+    of them."""
     import json
 
-    text = json.dumps(document, indent=4, ensure_ascii=False)
-    if text.isascii():
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(f"\\u{ord(each):04x}" if "\ud800" <= each <= "\udfff" else each for each in text)
+    return "".join(f"\\u{ord(each):04x}" if _is_escaped(each) else each for each in text)
+
+
+def _is_escaped(character: str) -> bool:
+    """Of those that json leaves as they are."""
+    return "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
 
 
 def confirmed(warning: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -10,6 +9,7 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.hpc.options import APP
+from rootless.cli.output import as_json, in_a_line
 from rootless.hpc.metadata import (
     ALL,
     ENVIRONMENT,
@@ -56,10 +56,10 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
             name: attributes_of(image, wanted if is_all or app else (), name) for name in names
         }
     if is_all or parsed[_JSON]:
-        print(json.dumps(document_of(own, of_apps), indent="\t", ensure_ascii=False))
+        print(as_json(document_of(own, of_apps), "\t"))
         return 0
     if parsed[_LIST_APPS]:
-        print(*names, sep="\n", end="\n" if names else "")
+        print(*map(in_a_line, names), sep="\n", end="\n" if names else "")
     _show(text_of(of_apps.get(app, {}) if app else own))
     return 0
 

@@ -1,6 +1,7 @@
 """`hpc inspect`, `run-help` and `test`: what an image says of itself, wherever it lies."""
 
 import json
+import os
 
 import pytest
 
@@ -79,3 +80,30 @@ def test_an_image_without_a_test_says_so(cluster, scripted_tree):
         done = cluster("test", *words)
         assert (done.returncode, done.stdout) == (125, b"")
         assert "rootless: the image has no test" in done.stderr.decode()
+
+
+def test_names_and_labels_of_an_image_control_no_terminal_and_can_be_any_bytes(
+    cluster, scripted_tree
+):
+    app = os.fsencode(scripted_tree) + b"/scif/apps/a\xff\x1b[2J\nb"
+    labels = scripted_tree / ".singularity.d/labels.json"
+    os.mkdir(app)
+    labels.write_text(r'{"alone": "\ud800", "screen": "\u001b[2J\u009b"}')
+    try:
+        listed = cluster("inspect", "--list-apps", scripted_tree)
+        assert (listed.returncode, listed.stdout) == (0, b"a\\xff\\x1b[2J b\nfoo\n")
+        done = cluster("inspect", "--json", "--list-apps", scripted_tree)
+        assert done.returncode == 0
+        assert "a\udcff\x1b[2J\nb" in json.loads(done.stdout)["data"]["attributes"]["apps"]
+        done = cluster("inspect", "--json", scripted_tree)
+        assert json.loads(done.stdout)["data"]["attributes"]["labels"]["alone"] == "\ud800"
+        for shown in (done.stdout, listed.stdout):
+            assert not any(each in shown for each in (b"\x1b", b"\xff", b"\xc2\x9b"))
+        done = cluster("inspect", "-l", scripted_tree)
+        assert (done.returncode, done.stdout) == (
+            0,
+            "alone: \\ud800\nscreen: \x1b[2J\x9b\n".encode(),
+        )
+    finally:
+        labels.unlink()
+        os.rmdir(app)
