@@ -44,7 +44,7 @@ BASES = b"rootless.bases"
 """The contents of small files before they were written over: see `unionfs.logs.first_seen`."""
 
 _LOG = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""Whoever made the upper may have made a link or a pipe of this name."""
+"""The maker of the upper may have made a link or a pipe of this name."""
 
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""

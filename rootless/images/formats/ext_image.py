@@ -75,7 +75,7 @@ def mounted_ext_image(path: str, *, writable: bool, passed: Sequence[int] = ()) 
 
 
 def _check(path: str, mountpoint: str) -> None:
-    """fuse2fs mounts more than it can read, and whoever made the image chose what is in it. Raises InvalidDocumentError."""
+    """fuse2fs mounts more than it can read, and the maker of the image chose what is in it. Raises InvalidDocumentError."""
     try:
         os.listdir(mountpoint)
         require_directories(mountpoint)
