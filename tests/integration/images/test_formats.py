@@ -108,7 +108,7 @@ def test_containers_by_template_and_filter(ran):
     )
     assert ran("ps", "-a", "--format", '{{.Label "mine"}}').ok().stdout == "1\n"
     table = ran("ps", "-l", "--format", 'table {{.Names}}\t{{.Label "mine"}}').ok().stdout
-    assert table == "NAMES     MINE\nseen      1\n"
+    assert table == "NAMES     mine\nseen      1\n"
     assert ran("ps", "-q").ok().stdout == ""
     found = {
         "name=se": True,

@@ -110,7 +110,7 @@ def test_files_of_a_container_have_their_modes_whatever_the_umask(box, umask):
     assert {modes[name] for name in ("config.json", "hosts", "hostname", "resolv.conf")} == {
         "0o644"
     }
-    assert {modes[name] for name in ("upper", "work", "lower", "rootfs")} == {"0o755"}
+    assert {modes[name] for name in ("upper", "work", "rootfs")} == {"0o755"}
     assert modes["engine.log"] == "0o600"
 
 
