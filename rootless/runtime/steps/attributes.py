@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -54,7 +55,7 @@ class BecomeSetupUser(NamedTuple):
 
 class AddUser(NamedTuple):
     """Give /etc/passwd and /etc/group of the container the lines of a user and a group. A file that is
-    missing, mounted, read-only, or has the name or the number, is left as it is. With `first` the lines come
+    missing, mounted, read-only, on a full disk, or has the name or the number, is left as it is. With `first` the lines come
     first whatever a file has, so that they are the ones that are found, and a missing file is made."""
 
     user: str
@@ -82,10 +83,15 @@ def _add_entry(context: Context, path: str, entry: str, *, first: bool) -> None:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return
         content = file.read(_USER_FILE_LIMIT)
-        if first:
-            os.pwrite(fd, entry.encode(errors="surrogateescape") + b"\n" + content, 0)
-        else:
-            os.pwrite(fd, entry_to_append(content, entry), len(content))
+        try:
+            if first:
+                os.pwrite(fd, entry.encode(errors="surrogateescape") + b"\n" + content, 0)
+            else:
+                os.pwrite(fd, entry_to_append(content, entry), len(content))
+        except OSError as error:
+            # The container starts all the same: it may be the one that makes room.
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
 
 
 class ResolveUser(NamedTuple):
