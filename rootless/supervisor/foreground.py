@@ -14,7 +14,7 @@ from rootless.light_stdlib import signal
 from rootless.supervisor import FIRST_QUIET, fault_signals, longer_quiet
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
-from rootless.supervisor.signal_disposition import FAULTS, FORWARDED
+from rootless.supervisor.signal_disposition import FAULTS, FORWARDED, handled_signals
 from rootless.supervisor.terminals.stdio_relay import Flow, catch_up, drain, relay
 from unionfs.light_types import NamedTuple
 
@@ -294,9 +294,7 @@ class Foreground:
         """Stand by. Returns if the process cannot."""
         assert self._stand_by is not None  # else `relay` has no limit of time
         assert self._quiet is not None
-        self._blocked = frozenset(
-            number for number in signal.valid_signals() if callable(signal.getsignal(number))
-        )
+        self._blocked = handled_signals()
         self._quiet = longer_quiet(self._quiet)
         waits = dict(flow.interest() for flow in self._flows if not flow.done)
         waits[self._client.fileno()] = select.POLLIN

@@ -65,6 +65,13 @@ def effect_of(number: int, status: str, syscall: str = "") -> SignalEffect:
     return SignalEffect.TAKEN if is_awaited else SignalEffect.DROPPED
 
 
+def handled_signals() -> frozenset[int]:
+    """The signals for which this process has a handler in Python."""
+    return frozenset(
+        number for number in signal.valid_signals() if callable(signal.getsignal(number))
+    )
+
+
 def is_caught(number: int, status: str) -> bool:
     """Whether the process has a handler for the signal."""
     return _is_set(number, "SigCgt", status)

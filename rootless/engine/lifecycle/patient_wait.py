@@ -65,13 +65,12 @@ class PatientWait:
     def _stand_by(self) -> None:
         """Returns if the process cannot."""
         self._quiet = longer_quiet(self._quiet)
-        self._blocked = frozenset(
-            number for number in signal.valid_signals() if callable(signal.getsignal(number))
-        )
         try:
+            from rootless.supervisor.signal_disposition import handled_signals
             from rootless.supervisor.standby import modules
             from rootless.supervisor.standby.entering import stand_by
 
+            self._blocked = handled_signals()
             waits = {self._ending.fileno(): select.POLLIN}
             stand_by(self, waits, self._blocked, modules.of_monitor, command=self._command)
         except Exception:  # noqa: BLE001 - what is loaded only now may be of another release
