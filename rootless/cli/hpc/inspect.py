@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
@@ -25,7 +26,6 @@ from rootless.hpc.names import parse_source
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
 _ALL = Flag(("all",), "Show everything, as JSON")
 _JSON = Flag(("json", "j"), "Print JSON")
@@ -43,14 +43,15 @@ _PARTS = {
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print the labels of an image, or what is asked for."""
-    is_all, app = parsed[_ALL], parsed[APP] or ""
+    is_all = parsed[_ALL]
+    app = "" if is_all else parsed[APP] or ""
     wanted = ALL if is_all else [part for option, part in _PARTS.items() if parsed[option]]
     if not wanted and not parsed[_LIST_APPS]:
         wanted = [LABELS]
     with _opened(parsed.arguments[0], settings) as image:
-        own = {} if app and not is_all else attributes_of(image, wanted)
+        own = {} if app else attributes_of(image, wanted)
         names = apps_of(image) if is_all or parsed[_LIST_APPS] or app else []
-        if app and not is_all:
+        if app:
             names = [name for name in names if name == app]
         of_apps = {
             name: attributes_of(image, wanted if is_all or app else (), name) for name in names
@@ -79,22 +80,16 @@ def _show(text: str) -> None:
     print(text, end="")
 
 
-def _opened(text: str, settings: Settings) -> AbstractContextManager[ImageReader]:
-    from contextlib import contextmanager
-
+@contextmanager
+def _opened(text: str, settings: Settings) -> Iterator[ImageReader]:
     engine = engine_of(settings)
     source = parse_source(text, os.path.exists)
     if source.archive:
         from rootless.cli.hpc.run import loaded
 
         source = source._replace(name=loaded(engine, source.archive))
-
-    @contextmanager
-    def opened() -> Iterator[ImageReader]:
-        with engine.image_files(source.name, source.path) as files:
-            yield ImageReader(files.text, files.names)
-
-    return opened()
+    with engine.image_files(source.name, source.path) as files:
+        yield ImageReader(files.text, files.names)
 
 
 _DESCRIPTION = """IMAGE is the name of an image that is here; a file: SIF or squashfs, or an archive as docker-archive:FILE;

@@ -24,7 +24,8 @@ def overlay(parsed: Parsed, _: Settings) -> int:
     word, path = parsed.arguments
     if word != "create":
         raise UsageError(f"unknown command: rootless hpc overlay {word}", hint="use create")
-    size = _LEAST if parsed[_SIZE] is None else parsed[_SIZE] or 0
+    asked = parsed[_SIZE]
+    size = _LEAST if asked is None else asked
     if size < _LEAST:
         raise UsageError(f"--size {size}: an image has {_LEAST} MiB or more")
     if os.path.isdir(path):
