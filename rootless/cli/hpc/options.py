@@ -38,8 +38,8 @@ WRITABLE_TMPFS = Flag(
 
 OVERLAY = Texts(
     ("overlay", "o"),
-    "Keep what the container writes in this directory; with :ro, add a read-only layer",
-    "DIR[:ro]",
+    "Keep what the container writes in a directory or an ext3 image; with :ro, add a read-only layer",
+    "PATH[:ro]",
     FILES,
 )
 

@@ -305,8 +305,8 @@ TMPFS = Texts(("tmpfs",), "Mount a tmpfs directory", "TARGET[:OPTIONS]", FILES)
 READ_ONLY = Flag(("read-only",), "Mount the container's root filesystem as read only", group=FILES)
 OVERLAY = Texts(
     ("overlay",),
-    "Keep the writable layer in a directory, which outlives the container; with :ro, use a directory or a squashfs file "
-    "as a further read-only layer",
+    "Keep the writable layer in a directory or an ext3 image, which outlives the container; with :ro, use one of these, "
+    "a squashfs or a SIF file as a further read-only layer",
     "PATH[:ro]",
     FILES,
 )
