@@ -71,7 +71,7 @@ class ContainerLife:
         self._reconciles_at: float | None = None
         """When to correct the records of other containers, by the monotonic clock."""
         self._reconciled_since = 0.0
-        """No need to, if another monitor has begun to since then, by the clock of files."""
+        """The time of the start (time.time()): a monitor that begins to correct the records after it does so for this one too."""
         self._ranks = None if description.shared is None else _ranks(description.shared)
 
     def publish(self) -> None:

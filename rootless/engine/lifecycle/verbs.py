@@ -129,7 +129,9 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
 
 
 def wait(paths: StoragePaths, record: ContainerRecord, resumed: ResumedWait | None = None) -> int:
-    """The exit status of a container, when it has ended. With `resumed` the process may stand by, and then goes on there."""
+    """The exit status of a container, when it has ended. With `resumed` the process may stand by, and calls that
+    when it continues.
+    """
     ending = _begin_wait(paths, record)
     if ending is not None and resumed is not None:
         from rootless.engine.lifecycle.patient_wait import PatientWait

@@ -42,7 +42,7 @@ _DESCRIPTORS = 1024
 """How many files the server opens if it may; with a lower limit it keeps fewer open."""
 _MAX_REPLACEMENTS = 20
 _PERIOD = 60.0
-"""Seconds after which a file server that is killed is not taken for one more of a row."""
+"""Seconds without a replacement after which the count of `Replacements` begins anew."""
 _MAXIMUM = 1 << 17
 """Bytes of a description: less than a Unix socket holds (net.core.wmem_default), and twice what an
 image of 127 layers takes."""
@@ -269,8 +269,9 @@ class NextServer:
 
 
 class Replacements:
-    """How many file servers of a mount were killed in a row, and replaced. After some the cause is taken for one that ends
-    each of them: a request that comes back, or a limit of memory. A slow host may need seconds for each.
+    """Counts the file servers of one mount that were killed in a row and replaced. After _MAX_REPLACEMENTS the cause is
+    assumed to end each server: a request that is sent again, or a limit of memory. On a slow host a server may live for
+    seconds.
     """
 
     def __init__(self) -> None:

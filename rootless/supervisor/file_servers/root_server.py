@@ -150,7 +150,7 @@ class RootServer:
         return True
 
     def _has_not_understood(self) -> bool:
-        """Whether it is of another release and has failed, as one does to which the description is strange."""
+        """Whether it is of another release and has failed: that release may not understand the description."""
         return (
             self._is_of_another_release
             and not self._server.is_finished()

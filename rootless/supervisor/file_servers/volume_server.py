@@ -251,7 +251,7 @@ def run_server(
 
 
 def _tell(end: socket.socket, word: bytes) -> None:
-    """Tell the process that started the server how far that is. If it was killed, the server ends when no client comes."""
+    """Report to the process that started the server. If that was killed, the server ends when no client comes."""
     try:
         end.send(word, socket.MSG_NOSIGNAL)
     except ConnectionError:
