@@ -96,10 +96,7 @@ def write_atomically(
             os.close(fd)
         os.rename(temporary, path)
     except BaseException:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
+        _unlink_quietly(temporary)
         raise
     if durable:
         fsync_directory(directory or ".")
@@ -179,36 +176,81 @@ def replace_file(path: StrPath, write: Callable[[int], None], mode: int = 0o644)
     """Replace a file by what `write` puts into a descriptor, as a whole. For large files in
     directories of the user's: until it is complete the file has no name (open(2), O_TMPFILE), so that
     a process that is killed leaves nothing behind. Where the file system has no such files (NFS, some FUSE ones) it has
-    a temporary one, as in `write_atomically`."""
+    a temporary one, as in `write_atomically`. Raises OSError."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CLOEXEC
     try:
-        fd, named = os.open(directory or ".", flags | os.O_TMPFILE, mode), False
+        fd = os.open(directory or ".", flags | os.O_TMPFILE, mode)
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
             raise
-        fd, named = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, mode), True
+        _replace_by_named(
+            path, temporary, write, os.open(temporary, flags | os.O_CREAT | os.O_EXCL, mode)
+        )
+    else:
+        _replace_by_unnamed(
+            path, os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}"), write, fd
+        )
+    fsync_directory(directory or ".")
+
+
+def _replace_by_named(path: StrPath, temporary: str, write: Callable[[int], None], fd: int) -> None:
+    """`fd`, which is closed, is open at `temporary`."""
     try:
         try:
             write(fd)
             os.fsync(fd)
-            if not named:
-                # With a descriptor of a directory Python calls linkat(2), which alone can follow the
-                # link that /proc/self/fd has; the descriptor itself is of no effect.
-                os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
-                named = True
         finally:
             os.close(fd)
         os.rename(temporary, path)
     except BaseException:
-        if named:
+        _unlink_quietly(temporary)
+        raise
+
+
+def _replace_by_unnamed(
+    path: StrPath, temporary: str, write: Callable[[int], None], fd: int
+) -> None:
+    """linkat(2) cannot replace a file, so that one in its place is replaced by a rename from `temporary`. A process
+    that is killed between the two leaves that name, which the next one takes."""
+    try:
+        write(fd)
+        os.fsync(fd)
+        if _link_unnamed(fd, path):
+            return
+        while not _link_unnamed(fd, temporary):
             try:
                 os.unlink(temporary)
-            except OSError:
-                pass
+            except FileNotFoundError:
+                pass  # another has just renamed it
+    finally:
+        os.close(fd)
+    try:
+        os.rename(temporary, path)
+    except FileNotFoundError:
+        pass  # another that replaces the file at the same time has taken the name, and has done so
+    except BaseException:
+        _unlink_quietly(temporary)
         raise
-    fsync_directory(directory or ".")
+
+
+def _unlink_quietly(path: StrPath) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def _link_unnamed(fd: int, path: StrPath) -> bool:
+    """Give a file its name; False if there is one already."""
+    try:
+        # With a descriptor of a directory Python calls linkat(2), which alone can follow the
+        # link that /proc/self/fd has; the descriptor itself is of no effect.
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 class LockFile:

@@ -45,6 +45,19 @@ def test_file_that_is_replaced_has_no_name_until_it_is_complete(tmp_path, before
     assert path.stat().st_mode & 0o777 == 0o644 & ~current_umask()
 
 
+def test_name_that_a_killed_replacement_has_left_is_taken_by_the_next(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    killed = (
+        "import os, sys; from rootless.durable import replace_file; os.rename = lambda *_: os._exit(9); "
+        "replace_file(sys.argv[1], lambda fd: os.write(fd, b'killed'))"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, path], check=False).returncode == 9
+    assert len(os.listdir(tmp_path)) == 2
+    replace_file(path, lambda fd: os.write(fd, b"new"))
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"new")
+
+
 def test_file_whose_replacement_fails_stays(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
