@@ -1,4 +1,5 @@
-"""Identifies a process by its pid and its start time, because a pid is used again; and lists its children."""
+"""What /proc tells of a process: its identity, which is its pid with its start time because a pid is used again; its children;
+its signal masks."""
 
 from __future__ import annotations
 
@@ -62,6 +63,15 @@ def children_of(pid: int) -> list[int]:
         return [int(word) for word in read_file(f"/proc/{pid}/task/{pid}/children").split()]
     except OSError:
         return []
+
+
+def is_in_mask(number: int, mask: str, status: str) -> bool:
+    """Whether a signal is in a mask (SigBlk, SigIgn or SigCgt: proc_pid_status(5)) of the process with this /proc/PID/status."""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == mask:
+            return bool(int(value, 16) >> (number - 1) & 1)
+    return False
 
 
 def open_process(pid: int, started: int) -> int | None:

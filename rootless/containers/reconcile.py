@@ -7,7 +7,13 @@ import select
 import time
 
 from rootless.containers.directory import Containers
-from rootless.containers.process_identity import boot_id, is_alive, is_elsewhere, open_process
+from rootless.containers.process_identity import (
+    boot_id,
+    is_alive,
+    is_elsewhere,
+    is_in_mask,
+    open_process,
+)
 from rootless.containers.record import KILL_CONTAINER, ContainerRecord
 from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
@@ -19,8 +25,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MASKS = (b"SigBlk:", b"SigIgn:", b"SigCgt:")
-"""Lines of proc_pid_status(5)."""
 _AGAIN = 0.25
 """Seconds from one signal to a monitor to the next."""
 KILLED = 137
@@ -121,11 +125,10 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
 def _is_known(number: int, pid: int) -> bool:
     """Whether a process catches, ignores or blocks a signal: its default action is not what follows."""
     try:
-        status = read_file(f"/proc/{pid}/status")
+        status = read_file(f"/proc/{pid}/status").decode(errors="replace")
     except OSError:
         return False  # it has ended
-    masks = (line.split()[1] for line in status.splitlines() if line.startswith(_MASKS))
-    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+    return any(is_in_mask(number, mask, status) for mask in ("SigBlk", "SigIgn", "SigCgt"))
 
 
 def wait_for_end(record: ContainerRecord, timeout: float) -> None:

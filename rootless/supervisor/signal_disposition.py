@@ -55,11 +55,13 @@ def effect_of(number: int, status: str, syscall: str = "") -> SignalEffect:
         syscall: /proc/PID/syscall. During sigwait(3) the kernel shows the awaited signals as unblocked,
             though it does not drop them (do_sigtimedwait), so only the system call tells of them.
     """
-    if number in _NOT_FATAL or not status or is_caught(number, status):
+    from rootless.containers.process_identity import is_in_mask  # not needed to forward signals
+
+    if number in _NOT_FATAL or not status:
         return SignalEffect.TAKEN
-    if _is_set(number, "SigIgn", status):
+    if is_in_mask(number, "SigCgt", status) or is_in_mask(number, "SigIgn", status):
         return SignalEffect.TAKEN
-    if _is_set(number, "SigBlk", status):
+    if is_in_mask(number, "SigBlk", status):
         return SignalEffect.BLOCKED
     is_awaited = syscall.partition(" ")[0] == _SIGTIMEDWAIT.get(os.uname().machine, "137")
     return SignalEffect.TAKEN if is_awaited else SignalEffect.DROPPED
@@ -70,17 +72,3 @@ def handled_signals() -> frozenset[int]:
     return frozenset(
         number for number in signal.valid_signals() if callable(signal.getsignal(number))
     )
-
-
-def is_caught(number: int, status: str) -> bool:
-    """Whether the process has a handler for the signal."""
-    return _is_set(number, "SigCgt", status)
-
-
-def _is_set(number: int, mask: str, status: str) -> bool:
-    """Whether the signal is in one of the masks of proc_pid_status(5)."""
-    for line in status.splitlines():
-        name, _, value = line.partition(":")
-        if name == mask:
-            return bool(int(value, 16) >> (number - 1) & 1)
-    return False

@@ -6,7 +6,6 @@ import os
 import termios
 
 from rootless.light_stdlib import signal
-from rootless.supervisor.signal_disposition import is_caught
 from rootless.supervisor.terminals.detach_keys import DEFAULT, KeyFilter, describe_keys
 from rootless.supervisor.terminals.stdio_relay import Flow
 from rootless.supervisor.terminals.terminal import CallerTerminal
@@ -74,9 +73,11 @@ class TerminalSession:
         The kernel drops a signal that the first process of a PID namespace does not catch.
         """
         try:
+            from rootless.containers.process_identity import is_in_mask
+
             makes_signals = termios.tcgetattr(self._console)[3] & termios.ISIG
             with open(f"/proc/{self._pid}/status", encoding="utf-8", errors="replace") as file:
-                caught = is_caught(signal.SIGINT, file.read())
+                caught = is_in_mask(signal.SIGINT, "SigCgt", file.read())
         except (OSError, termios.error):
             return
         if makes_signals and not caught:

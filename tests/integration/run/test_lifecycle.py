@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.supervisor.signal_disposition import is_caught
+from rootless.containers.process_identity import is_in_mask
 from tests.support.processes import children_of
 from tests.support.waiting import assert_stays, wait_until
 
@@ -46,7 +46,7 @@ def processes_of_session(session):
 def wait_for_trap(rootless, name):
     """Until its shell handles SIGTERM."""
     path = Path(f"/proc/{state(rootless, name)['Pid']}/status")
-    wait_until(lambda: is_caught(signal.SIGTERM, path.read_text()))
+    wait_until(lambda: is_in_mask(signal.SIGTERM, "SigCgt", path.read_text()))
 
 
 def ran(rootless, name="web", *options):
