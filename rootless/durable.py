@@ -28,8 +28,8 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _RESERVE = 4096
 """Bytes by which a reserve is at least larger than the content it is to replace."""
-
-
+_LOCK_POLL = 0.01
+"""Seconds from one attempt to take a lock to the next."""
 _NFS_WAIT = 2.0
 """Seconds for a client of NFS to remove a file that has just been closed."""
 
@@ -289,29 +289,48 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         fd = os.open(path, flags, 0o600)
-        try:
-            try:
-                fcntl.flock(fd, operation)
-                substitute = None
-            except OSError as error:
-                from unionfs.syscalls.locks import lock_on_node
-
-                substitute = lock_on_node(error, fd, operation)
-            ours = os.fstat(fd)
-            try:
-                named = os.stat(path, follow_symlinks=False)
-            except FileNotFoundError:
-                named = None
-            if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
-                held, fd = fd, -1
-                return LockFile(held) if substitute is None else LockFile(held, substitute)
-            if substitute is not None:
-                os.close(substitute)
-        except BlockingIOError:
+        lock = lock_descriptor(fd, operation)
+        if lock is None:
             return None
-        finally:
-            if fd >= 0:
-                os.close(fd)
+        try:
+            ours, named = os.fstat(fd), os.stat(path, follow_symlinks=False)
+            if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
+                return lock
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            lock.release()
+            raise
+        lock.release()
+
+
+def lock_descriptor(fd: int, operation: int) -> LockFile | None:
+    """flock(2) of an open file. The lock owns the descriptor, which is closed if it is not taken. None if the operation has
+    LOCK_NB and another holds it. Raises OSError."""
+    try:
+        try:
+            fcntl.flock(fd, operation)
+        except OSError as error:
+            from unionfs.syscalls.locks import lock_on_node
+
+            return LockFile(fd, lock_on_node(error, fd, operation))
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return LockFile(fd)
+
+
+def poll_lock(take: Callable[[], LockFile | None], seconds: float) -> LockFile | None:
+    """Try to take a lock until its holder gives it back, for this time at most; None if it is held then."""
+    import time
+
+    until = time.monotonic() + seconds
+    while (lock := take()) is None and time.monotonic() < until:
+        time.sleep(_LOCK_POLL)
+    return lock
 
 
 class locked:  # noqa: N801 - used as a function is

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rootless.containers.writable_layers.place import UPPER, make_layer, require_directories
+from rootless.durable import lock_descriptor, poll_lock
 from rootless.errors import (
     ExistsError,
     HostSupportError,
@@ -19,16 +19,16 @@ from rootless.errors import (
     RootlessError,
 )
 from rootless.images.formats.fuse_program import remove_left, served
-from unionfs.syscalls.locks import lock_on_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from rootless.durable import LockFile
 
 _MAGIC, _MAGIC_OFFSET = b"\x53\xef", 1080  # s_magic of the superblock (linux/fs/ext4/ext4.h)
 _PROGRAM = "fuse2fs"
 _END_SECONDS = 5.0
 """One that has just ended still writes what it has in memory."""
-_POLL_SECONDS = 0.02
 _INODE_TABLES = 50
 """mkfs.ext3 writes this part of the size in any case: an inode of 256 bytes for each 16 KiB."""
 
@@ -55,23 +55,18 @@ def mounted_ext_image(path: str, *, writable: bool, passed: Sequence[int] = ()) 
         InvalidDocumentError: it cannot be mounted, or its layer is not in directories of its own.
         OSError: the file cannot be opened.
     """
-    # fuse2fs has the lock as long as it has the file.
-    locks = [os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)]
+    lock = _lock(path, writable=writable)
     try:
-        locks += _lock(path, locks[0], fcntl.LOCK_EX if writable else fcntl.LOCK_SH)
         # fakeroot: owners in the image are data, as in any upper, and do not decide who may read.
         options = ("fakeroot", "nosuid", "nodev", "rw" if writable else "ro")
         with served(
-            path, (_PROGRAM,), options, package=_PROGRAM, passed=(*locks, *passed)
+            path, (_PROGRAM,), options, package=_PROGRAM, passed=(*lock.descriptors, *passed)
         ) as mountpoint:
-            for each in locks:
-                os.close(each)
-            locks = []
+            lock.release()  # fuse2fs holds it as long as it has the file
             _check(path, mountpoint)
             yield mountpoint
     finally:
-        for each in locks:
-            os.close(each)
+        lock.release()
 
 
 def _check(path: str, mountpoint: str) -> None:
@@ -90,31 +85,21 @@ def _check(path: str, mountpoint: str) -> None:
         ) from error
 
 
-def _lock(path: str, fd: int, operation: int) -> list[int]:
-    """Lock the file; returns the descriptor of a substitute where its file system has no locks. Raises InUseError."""
-    until = time.monotonic() + _END_SECONDS
-    has_swept = False
-    while True:
-        try:
-            try:
-                fcntl.flock(fd, operation | fcntl.LOCK_NB)
-                return []
-            except BlockingIOError:
-                raise
-            except OSError as error:
-                return [lock_on_node(error, fd, operation | fcntl.LOCK_NB)]
-        except BlockingIOError as error:
-            if time.monotonic() >= until:
-                raise _in_use(path, operation) from error
-        if not has_swept:
-            remove_left()  # what serves it may be left of a process that was killed
-            has_swept = True
-        time.sleep(_POLL_SECONDS)
+def _lock(path: str, *, writable: bool) -> LockFile:
+    """Lock the file. Raises InUseError, OSError."""
 
+    def take() -> LockFile | None:
+        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        return lock_descriptor(fd, (fcntl.LOCK_EX if writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
 
-def _in_use(path: str, operation: int) -> InUseError:
-    hint = f"several can read it: --overlay {path}:ro" if operation == fcntl.LOCK_EX else None
-    return InUseError(f"the overlay {path} is in use by another container", hint=hint)
+    lock = take()
+    if lock is None:
+        remove_left()  # what serves it may be left of a process that was killed
+        lock = poll_lock(take, _END_SECONDS)
+    if lock is None:
+        hint = f"several can read it: --overlay {path}:ro" if writable else None
+        raise InUseError(f"the overlay {path} is in use by another container", hint=hint)
+    return lock
 
 
 def make_ext_image(

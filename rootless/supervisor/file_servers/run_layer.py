@@ -5,7 +5,6 @@ or one in another place, which has to be there and belongs to one container at a
 from __future__ import annotations
 
 import os
-import time
 
 from rootless.containers.record import IN_MEMORY, IN_OVERLAY
 from rootless.containers.writable_layers.place import (
@@ -14,7 +13,7 @@ from rootless.containers.writable_layers.place import (
     require_directories,
     require_place,
 )
-from rootless.durable import acquire_lock
+from rootless.durable import acquire_lock, poll_lock
 from rootless.errors import InUseError, InvalidDocumentError, LaunchError, UsageError
 from rootless.run_in_child import run_in_child
 from rootless.runtime.idmap import IdMaps, IdRange
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 _END_SECONDS = 1.0
 """Another container that has just ended leaves its layer some milliseconds later."""
-_POLL_SECONDS = 0.01
 _WRITE_SECONDS = 30.0
 """fuse2fs writes what it has in memory, and syncs it, after the last descriptor of an image is closed."""
 
@@ -158,12 +156,10 @@ def _lock(place: str) -> LockFile:
         raise InvalidDocumentError(
             f"the overlay {place} cannot be written to: {error.filename} in it is not a directory"
         ) from error
-    until = time.monotonic() + _END_SECONDS
-    while (lock := acquire_lock(f"{place}/.lock", wait=False)) is None:
-        if time.monotonic() >= until:
-            raise InUseError(
-                f"the overlay {place} is in use by another container",
-                hint=f"use --overlay {place}:ro to read it",
-            )
-        time.sleep(_POLL_SECONDS)
+    lock = poll_lock(lambda: acquire_lock(f"{place}/.lock", wait=False), _END_SECONDS)
+    if lock is None:
+        raise InUseError(
+            f"the overlay {place} is in use by another container",
+            hint=f"use --overlay {place}:ro to read it",
+        )
     return lock
