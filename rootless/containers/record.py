@@ -27,7 +27,7 @@ it to the processes of a job."""
 IN_DIRECTORY = ""
 """In the container's directory."""
 IN_OVERLAY = "overlay"
-"""In a directory of the user's, which outlives the container (--overlay)."""
+"""In a directory or an image of the user's, which outlives the container (--overlay)."""
 IN_UPPERS = "uppers"
 """In a directory that was made for it where the configuration keeps writable layers."""
 IN_MEMORY = "memory"
@@ -68,7 +68,8 @@ class ContainerRecord(NamedTuple):
     layer: str = ""
     """Where its writable layer is: one of the words below."""
     memory_fd: int = 0
-    """The descriptor by which its monitor holds that tmpfs while the container runs."""
+    """The descriptor by which its monitor holds the top of a layer in memory or in an image while the container runs; 0 for one
+    in directories."""
     snapshot_each: str = ""
     """When snapshots are taken: `exec`, before each command of exec; a number: at this interval in seconds; empty: on request."""
     command: tuple[str, ...] = ()

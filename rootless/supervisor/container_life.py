@@ -99,7 +99,7 @@ class ContainerLife:
     def create(self, debug: int | None, meanwhile: Callable[[], None]) -> None:
         """Create the container of the run: `ContainerRun.create`. Raises LaunchError."""
         container = self.run.container
-        self.keeper.keeps_layer(container.memory_fd)
+        self.keeper.keeps_layer(container.layer_fd)
         container.create(self.run.streams, debug, meanwhile)
         self.keeper.connected(container.places)
         self.state = MonitorState.READY

@@ -80,9 +80,9 @@ class ContainerRun:
         return 0 if self._root.server is None else self._root.server.pid
 
     @property
-    def memory_fd(self) -> int:
+    def layer_fd(self) -> int:
         """The descriptor of its writable layer in memory or in an image; 0 if that is elsewhere."""
-        return self._root.memory_fd
+        return self._root.layer_fd
 
     def create(
         self, streams: ContainerStreams, debug: int | None, meanwhile: Callable[[], None]

@@ -49,7 +49,7 @@ class RecordKeeper:
         self._auto_remove = record.auto_remove
         self._has_volumes = has_volumes
         self._ports: tuple[PublishedPort, ...] = ()
-        self._memory_fd = 0
+        self._layer_fd = 0
         self._places: tuple[Assigned, ...] = ()
         self._endpoint = record.endpoint
 
@@ -57,9 +57,9 @@ class RecordKeeper:
         """Ports of the host that are bound; they are in the record while the container runs."""
         self._ports = ports
 
-    def keeps_layer(self, memory_fd: int) -> None:
-        """The descriptor of this process's that keeps the writable layer of this run in memory; 0: none does."""
-        self._memory_fd = memory_fd
+    def keeps_layer(self, layer_fd: int) -> None:
+        """The descriptor of this process that holds the writable layer of this run in memory or in an image; 0: none does."""
+        self._layer_fd = layer_fd
 
     def connected(self, places: tuple[Assigned, ...]) -> None:
         """What the container that has been created has in networks that a user has defined."""
@@ -170,7 +170,7 @@ class RecordKeeper:
     def _with_processes(
         self, record: ContainerRecord, container: int, server: int
     ) -> ContainerRecord:
-        record = _with_processes(record, container, server)._replace(memory_fd=self._memory_fd)
+        record = _with_processes(record, container, server)._replace(memory_fd=self._layer_fd)
         if not (self._ports or self._places) or record.endpoint is None:
             return record
         endpoint = record.endpoint._replace(ports=self._ports, places=self._places)

@@ -196,9 +196,9 @@ class RunRoot:
             servers.end(0)
 
     @property
-    def memory_fd(self) -> int:
+    def layer_fd(self) -> int:
         """The descriptor of the writable layer in memory or in an image; 0 if that is elsewhere."""
-        return 0 if self._layer is None else self._layer.memory_fd
+        return 0 if self._layer is None else self._layer.layer_fd
 
     def stop_sharing(self) -> None:
         """The shared image cannot be served: take a file server of its own."""

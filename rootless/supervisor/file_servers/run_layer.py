@@ -35,18 +35,18 @@ _WRITE_SECONDS = 30.0
 
 
 class RunLayer:
-    """`memory_fd` is the descriptor of a layer in memory or in an image, 0 for one elsewhere. A layer in memory is gone,
+    """`layer_fd` is the descriptor of a layer in memory or in an image, 0 for one elsewhere. A layer in memory is gone,
     and an image unmounted, when the last descriptor of it is closed, however that happens.
 
     Raises InUseError if another container has the layer, RootlessError if there is none.
     """
 
     def __init__(self, description: LaunchDescription) -> None:
-        self.memory_fd = 0
+        self.layer_fd = 0
         self._image, self._image_end = "", -1
         self._lock: LockFile | None = None
         if description.record.layer == IN_MEMORY:
-            self.memory_fd = _make_tmpfs(description.memory_size)
+            self.layer_fd = _make_tmpfs(description.memory_size)
             return
         place = layer_directory(description.directory)
         if os.path.isfile(place):
@@ -56,7 +56,7 @@ class RunLayer:
                     hint="use --storage-driver unionfs",
                 )
             self._image = place
-            self.memory_fd, self._image_end = _mount_image(place)
+            self.layer_fd, self._image_end = _mount_image(place)
             return
         require_place(description.record.name, place)
         if description.record.layer == IN_OVERLAY:
@@ -65,13 +65,13 @@ class RunLayer:
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What the file server needs to find it."""
-        return (self.memory_fd,) if self.memory_fd else ()
+        return (self.layer_fd,) if self.layer_fd else ()
 
     def release(self) -> None:
         """After the end of the file server. What was written to an image is in its file then."""
-        if self.memory_fd:
-            os.close(self.memory_fd)
-            self.memory_fd = 0
+        if self.layer_fd:
+            os.close(self.layer_fd)
+            self.layer_fd = 0
         if self._image_end >= 0:
             if not _is_readable(self._image_end, _WRITE_SECONDS):
                 log(f"{self._image} is not written yet {_WRITE_SECONDS:.0f} seconds after the end")
