@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
+    from rootless.runtime.nested import SharedNamespace
     from rootless.supervisor.clients import Client
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.file_servers.volume_server import ServedTree
@@ -92,50 +93,18 @@ class ContainerRun:
 
         Raises LaunchError.
         """
-        description, group = self._description, self._group
         volumes, networks = self._open_volumes(), self._make_networks(debug)
-        stdio = streams.container_ends
         shared = self._open_shared_namespaces(volumes)
-        below = None if volumes is None else volumes.namespace
-        if networks is not None and networks.below is not None:
-            below = networks.below
-        if shared is not None:
-            below = shared.namespace
-        trees = {
-            **({} if volumes is None else volumes.trees),
-            **({} if shared is None else shared.trees),
-        }
-        server = self._root.server
-
-        def write_step(line: str) -> None:
-            os.write(debug or 2, f"{line}\n".encode())
-
+        args = self._launch_args(streams.container_ends, volumes, networks, shared)
         try:
             self.process: ContainerProcess = create(
-                LaunchArgs(
-                    spec=description.spec,
-                    bundle=description.directory,
-                    rootfs=self._root.rootfs,
-                    id_maps=description.id_maps,
-                    stdio=None if stdio is None else Stdio(*stdio),
-                    cgroup_fd=None if group is None else group.directory_fd,
-                    serve=None if server is None else server.serve,
-                    server=server,
-                    connect=None if networks is None else networks.connect,
+                args._replace(
                     meanwhile=meanwhile,
-                    seccomp_cache=description.seccomp_cache,
-                    debug=None if debug is None else write_step,
-                    trees=trees,
-                    caller=self._resources.caller,
-                    below=below,
-                    preserved=description.preserved,
+                    debug=None if debug is None else partial(_write_step, debug),
                 )
             )
         except LaunchError:
-            reason = "" if volumes is None else volumes.failure_of_start()
-            if not reason and server is not None:
-                reason = server.failure
-            if reason:
+            if reason := self._failure_of_servers():
                 raise RootlessError(reason) from None
             raise
         finally:
@@ -151,8 +120,42 @@ class ContainerRun:
         if networks is not None:
             self._wait_for_networks(networks)
         self.signals = SignalDelivery(
-            process.pid, process.pidfd, description.stop_timeout, self._events.signalled
+            process.pid, process.pidfd, self._description.stop_timeout, self._events.signalled
         )
+
+    def _launch_args(
+        self,
+        stdio: tuple[int, int, int] | None,
+        volumes: VolumeMounts | None,
+        networks: RunNetworks | None,
+        shared: SharedNamespaces | None,
+    ) -> LaunchArgs:
+        description, group, server = self._description, self._group, self._root.server
+        trees = {
+            **({} if volumes is None else volumes.trees),
+            **({} if shared is None else shared.trees),
+        }
+        return LaunchArgs(
+            spec=description.spec,
+            bundle=description.directory,
+            rootfs=self._root.rootfs,
+            id_maps=description.id_maps,
+            stdio=None if stdio is None else Stdio(*stdio),
+            cgroup_fd=None if group is None else group.directory_fd,
+            serve=None if server is None else server.serve,
+            server=server,
+            connect=None if networks is None else networks.connect,
+            seccomp_cache=description.seccomp_cache,
+            trees=trees,
+            caller=self._resources.caller,
+            below=_namespace_above(volumes, networks, shared),
+            preserved=description.preserved,
+        )
+
+    def _failure_of_servers(self) -> str:
+        """Why a file server ended while the container was created; empty if none has."""
+        reason = "" if self._volumes is None else self._volumes.failure_of_start()
+        return reason or ("" if self._root.server is None else self._root.server.failure)
 
     def _wait_for_networks(self, networks: RunNetworks) -> None:
         """Raises LaunchError, OSError; then there is no container."""
@@ -398,6 +401,22 @@ class ContainerRun:
             # What the container wrote last is lost, whatever its command says.
             status = RootlessError.exit_status
         return Ending(status, out_of_memory, self.server_failure)
+
+
+def _namespace_above(
+    volumes: VolumeMounts | None, networks: RunNetworks | None, shared: SharedNamespaces | None
+) -> SharedNamespace | None:
+    """The user namespace below which that of the container is made; None: this process's own. Volumes and defined networks have
+    the same one, and that of a container whose namespaces are shared is below it."""
+    if shared is not None:
+        return shared.namespace
+    if networks is not None and networks.below is not None:
+        return networks.below
+    return None if volumes is None else volumes.namespace
+
+
+def _write_step(output: int, line: str) -> None:
+    os.write(output, f"{line}\n".encode())
 
 
 def _allow_another_mount(work: str) -> None:
