@@ -67,9 +67,9 @@ def mounted_union(
                 assert server.poll() is None
             finally:
                 disk.fails()
-                subprocess.run(["fusermount3", "-u", "-z", str(mnt)], check=False, timeout=20)
+                subprocess.run(["fusermount3", "-u", "-z", str(mnt)], check=False, timeout=120)
                 try:
-                    said = server.communicate(timeout=20)[1]
+                    said = server.communicate(timeout=120)[1]
                 finally:
                     server.kill()
         assert server.returncode == 0, said

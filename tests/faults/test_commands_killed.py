@@ -53,7 +53,7 @@ def test_command_about_a_container(rootless, tmp_path, name):
         process = rootless.popen(*(word.replace("{}", str(source)) for word in command))
         let_pass(choices.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         names = rootless("ps", "-a", "--format", "{{.Names}}").ok().stdout.split()
         assert set(names) <= {"c1", "c2"}
         if name not in {"create", "run", "rm"}:
@@ -95,7 +95,7 @@ def test_command_about_a_volume(rootless, tmp_path, verb):
         process = rootless.popen(*commands[verb])
         let_pass(choices.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         listed = rootless("volume", "ls", "-q").ok().stdout.split()
         assert set(listed) <= {"other", "v1"}
         rootless("volume", "inspect", *listed).ok()

@@ -23,7 +23,7 @@ def synced(rootless, image, directory, *options) -> bool:
         process.stdin.flush()
         line = process.stdout.readline()
         disk.fails()
-        process.communicate(b"\n", timeout=60)
+        process.communicate(b"\n", timeout=120)
         is_synced = b"records in" in line
         assert is_synced or b"Input/output error" in line
         return is_synced

@@ -54,7 +54,7 @@ def killed_at_every_moment(
             process.wait(early + (whole - early) * moment / (MOMENTS - 1))
         except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         check()
 
 
@@ -188,7 +188,7 @@ def test_push_killed_leaves_no_half_an_image_under_the_tag(rootless, archive, tm
                 process.wait(whole * (0.25 + 0.75 * number / MOMENTS) if number else None)
             except subprocess.TimeoutExpired:
                 process.kill()
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)
             whole = whole or time.monotonic() - started
             check()
     check_pruned(rootless)
@@ -214,7 +214,7 @@ def test_push_killed_in_the_middle_of_a_blob_is_pushed_again(rootless, archive):
         process = rootless.popen("push", "-q", name)
         wait_until(lambda: len(received) == 2)
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         assert registry.manifests == {}
         rootless("push", "-q", name).ok()
         assert registry.violations == []

@@ -51,7 +51,7 @@ def test_during_the_start_and_the_end_of_a_run(rootless, role):
         }[role]
         for pid in chosen:
             kill(pid)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
         assert_nothing_stays(rootless)
 
 
@@ -66,6 +66,6 @@ def test_during_a_stop(rootless, role):
         let_pass(choices.uniform(0, 1.3))
         key = {"monitor": "monitor_pid", "server": "server_pid", "container": "pid"}[role]
         kill(record[key])
-        stopping.communicate(timeout=60)
+        stopping.communicate(timeout=120)
         wait_until(lambda: rootless("ps", "-q").ok().stdout == "")
         assert_nothing_stays(rootless)

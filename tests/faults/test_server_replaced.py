@@ -174,7 +174,7 @@ def test_open_and_unlinked_files_directories_and_listings_survive(rootless, tmp_
         kill_server(rootless)
         running.stdin.write(b"\n")
         running.stdin.flush()
-    output, errors = running.communicate(timeout=60)
+    output, errors = running.communicate(timeout=120)
     assert (output, errors, running.returncode) == (b"done\n", b"", 0)
 
 
@@ -185,7 +185,7 @@ def test_limit_is_counted_on(rootless):
     )
     assert running.stdout.readline() == b"ready\n"
     kill_server(rootless)
-    output, _ = running.communicate(b"\n", timeout=60)
+    output, _ = running.communicate(b"\n", timeout=120)
     full, empty = (line.split() for line in output.splitlines())
     assert full[1:3] == [b"8192", b"2936"]
     assert empty[1:3] == [b"8192", b"4"]

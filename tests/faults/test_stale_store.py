@@ -52,6 +52,6 @@ def test_a_container_that_runs_gets_the_error_and_goes_on(box, disk):
     shell.stdin.flush()
     assert shell.stdout.readline() == b"1\n"
     disk.fails()
-    output, errors = shell.communicate(b"\n", timeout=30)
+    output, errors = shell.communicate(b"\n", timeout=120)
     assert output == b"kept\nmade\n"
     assert b"Stale file handle" in errors

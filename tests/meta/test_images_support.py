@@ -25,7 +25,7 @@ def test_archive_written_by_the_suite_is_read_by_skopeo(
     done = subprocess.run(
         ["skopeo", "inspect", "--config", f"{transport}:{path}"],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert json.loads(done.stdout)["config"]["Entrypoint"] == ["/bin/echo"]

@@ -101,7 +101,9 @@ def modules_after(statement: str) -> set[str]:
     code = (
         f"import sys; before = set(sys.modules)\n{statement}\nprint(*sys.modules.keys() - before)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=120
+    )
     return set(done.stdout.decode().split())
 
 

@@ -63,7 +63,7 @@ def test_patterns_do_what_bash_does():
     ]
     script = "".join(f"v={text}; printf '%s\\n' \"{source}\"\n" for source, text in cases)
     done = subprocess.run(
-        ["bash"], input=script, capture_output=True, text=True, check=True, timeout=60
+        ["bash"], input=script, capture_output=True, text=True, check=True, timeout=120
     )
     found = done.stdout.split("\n")[:-1]
     assert len(found) == len(cases)

@@ -240,7 +240,7 @@ class Session:
 
     def settle(self) -> None:
         """Wait for the threads, and for what their ends set going."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while any(pool.outstanding for pool in self.dispatcher.pools):
             for pool in self.dispatcher.pools:
                 if pool.outstanding:

@@ -32,7 +32,7 @@ class Cluster:
             cwd=self.cwd,
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
             **options,
         )

@@ -29,7 +29,7 @@ def run_command(
     *,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
-    timeout: float = 60,
+    timeout: float = 120,
     cwd: Path | None = None,
 ) -> Result:
     """Run a command to its end. Raises TimeoutExpired after killing it and what it started."""

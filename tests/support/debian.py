@@ -39,7 +39,7 @@ def _release() -> str:
 def _mirror() -> str:
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     found = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=60
+        command, capture_output=True, text=True, check=True, timeout=120
     ).stdout.split()
     return next(uri for uri in found if "security" not in uri)
 

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-_SECONDS = 20
+_SECONDS = 120
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def _openssl(*arguments: str | Path, stdin: bytes = b"") -> bytes:
     done = subprocess.run(
-        ["openssl", *arguments], input=stdin, capture_output=True, check=True, timeout=60
+        ["openssl", *arguments], input=stdin, capture_output=True, check=True, timeout=120
     )
     return done.stdout
 

@@ -135,9 +135,9 @@ def served_disk(module: str, directory: Path, mountpoint: Path, *arguments: str)
         wait_until(lambda: os.path.ismount(mountpoint), alive=server)
         yield
     finally:
-        subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, timeout=20)
+        subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, timeout=120)
         try:
-            server.wait(20)
+            server.wait(120)
         finally:
             server.kill()
             server.wait()

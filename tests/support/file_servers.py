@@ -27,7 +27,7 @@ def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], obje
                 pass
         return has_ended()
 
-    wait_until(kill, 60)  # each of them takes a start of an interpreter
+    wait_until(kill)  # each of them takes a start of an interpreter
 
 
 def kill_now_and_then(

@@ -34,7 +34,7 @@ class Journal:
                 stderr=output,
             )
         root = Path(f"/proc/{self._daemon.pid}/root")
-        wait_until(lambda: (root / _SOCKET).exists() or self._daemon.poll() is not None, 20)
+        wait_until(lambda: (root / _SOCKET).exists() or self._daemon.poll() is not None)
         assert self._daemon.poll() is None, log.read_text()
 
     @property

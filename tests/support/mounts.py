@@ -37,6 +37,6 @@ def sweep() -> None:
                 subprocess.run(
                     ["fusermount3", "-u", "-z", point],
                     check=False,
-                    timeout=20,
+                    timeout=120,
                     stderr=subprocess.DEVNULL,
                 )

@@ -52,9 +52,9 @@ class Rootless:
             if process.poll() is None:
                 monitors = [os.pidfd_open(pid) for pid in children_of(process.pid)]
                 process.send_signal(signal.SIGKILL)
-                process.wait(20)
+                process.wait(120)
                 for monitor in monitors:
-                    select.select([monitor], [], [], 20)
+                    select.select([monitor], [], [], 120)
                     os.close(monitor)
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
@@ -80,7 +80,7 @@ class Rootless:
                 continue
         return found
 
-    def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
+    def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 120) -> Result:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
         argv = [sys.executable, "-m", "rootless", *arguments]
         return run_command(argv, env=self.env, stdin=stdin, timeout=timeout)

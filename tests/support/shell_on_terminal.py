@@ -15,7 +15,7 @@ PROMPTS = (b"# ", b"> ", b"? ")
 
 
 def type_into_shell(
-    rootless: Rootless, arguments: Iterable[str], lines: Iterable[str], *, seconds: float = 60
+    rootless: Rootless, arguments: Iterable[str], lines: Iterable[str], *, seconds: float = 120
 ) -> str:
     """Execute the command on a terminal of its own, type each line when a prompt is shown, and return all that was
     shown until the command closed the terminal. `seconds` is how long a prompt may take to appear."""

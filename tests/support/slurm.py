@@ -115,7 +115,7 @@ class Slurm:
             ["sinfo", "--noheader", "--format=%T"],
             env={**self.env, "SLURM_TIMEOUT": "5"},
             capture_output=True,
-            timeout=20,
+            timeout=120,
             check=False,
         )
         return done.stdout.strip() == b"idle"
@@ -138,7 +138,7 @@ class Slurm:
             daemon.terminate()
         for daemon in self._daemons:
             try:
-                daemon.wait(20)
+                daemon.wait(120)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
@@ -149,5 +149,5 @@ class Slurm:
 if __name__ == "__main__":
     with Slurm() as slurm:
         sys.exit(
-            subprocess.run(["srun", "true"], env=slurm.env, timeout=20, check=False).returncode
+            subprocess.run(["srun", "true"], env=slurm.env, timeout=120, check=False).returncode
         )

@@ -56,7 +56,7 @@ class Terminal:
             self.seen += os.read(self.master, 65536)
 
     def expect(self, text):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while text not in self.seen:
             assert time.monotonic() < deadline, self.seen
             self.read_some(0.1)
@@ -64,7 +64,7 @@ class Terminal:
         return before
 
     def wait(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while (status := self.process.poll()) is None:
             assert time.monotonic() < deadline, self.seen
             self.read_some(0.05)
@@ -79,7 +79,7 @@ class Terminal:
 
     def close(self):
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(120)
         os.close(self.master)
         os.close(self.slave)
 

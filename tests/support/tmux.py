@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.waiting import wait_until
 
 PROMPT = "shell>"
-_SECONDS = 60
+_SECONDS = 120
 
 
 class Window:
@@ -32,7 +32,7 @@ class Window:
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         ).stdout
 
     def type(self, *keys: str) -> None:

@@ -13,13 +13,14 @@ _PAUSE = 0.01
 
 def wait_until(
     condition: Callable[[], _Value],
-    seconds: float = 20,
+    seconds: float = 120,
     *,
     alive: subprocess.Popen[bytes] | None = None,
 ) -> _Value:
     """The first value of the condition that is true.
 
-    Raises AssertionError after `seconds`, or when the process that is to bring it about has ended.
+    Raises AssertionError after `seconds`, or when the process that is to bring it about has ended. The bound is for what
+    never comes, and waits for a machine that is busy: it is none for a time that is to be kept.
     """
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -39,7 +40,7 @@ def assert_stays(condition: Callable[[], object], seconds: float = 0.3) -> None:
         time.sleep(_PAUSE)
 
 
-def settled(read: Callable[[], _Value], seconds: float = 0.5, bound: float = 60) -> _Value:
+def settled(read: Callable[[], _Value], seconds: float = 0.5, bound: float = 120) -> _Value:
     """A value that has not changed for a while. Raises AssertionError if it goes on changing."""
     start = since = time.monotonic()
     last = read()

@@ -216,7 +216,7 @@ def test_a_pushed_image_is_what_its_attestation_is_about(builds, tmp_path):
         def read(path):
             accept = {"Accept": f"{INDEX}, {MANIFEST}"}
             request = urllib.request.Request(f"http://{host}/v2/app/{path}", headers=accept)
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.read()
 
         data = read("manifests/1")

@@ -55,7 +55,7 @@ def _read(host, path):
     """A JSON document of the repository `app`."""
     accept = "application/vnd.oci.image.manifest.v1+json"
     request = urllib.request.Request(f"http://{host}/v2/app/{path}", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

@@ -188,7 +188,7 @@ echo two > sub/f && git commit -qam two
 git clone -q --bare {work} {repository}
 git -C {repository} update-server-info
 """
-    done = subprocess.run(["sh", "-c", script], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
 
     class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -45,7 +45,7 @@ def test_a_build_killed_at_any_instant_leaves_a_store_that_the_next_one_uses(bui
             process.wait(chance.uniform(0, whole))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+        process.wait(120)
         builds.ok(DOCKERFILE)
         assert builds.sh("cat /y") == "content 1\n"
     done = builds.rootless("system", "check")
@@ -97,7 +97,7 @@ def test_a_build_killed_after_any_line_that_it_shows_leaves_nothing(builds):
         while seen < number and (line := process.stderr.readline()):
             seen += bool(line.strip())
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         wait_until(lambda: not _processes_with(unique.encode()))
     builds.ok("FROM base:1\nCOPY files /files\n")
     store = builds.rootless.data / "rootless"
@@ -158,7 +158,7 @@ def test_a_full_disk_is_an_error_and_the_store_stays_whole(builds):
         env=limited.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

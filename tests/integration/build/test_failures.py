@@ -117,7 +117,7 @@ def test_an_interrupted_build_leaves_no_process_and_no_directory(builds):
     process = builds.rootless.popen("build", str(context))
     wait_until(lambda: process.stderr.readline().endswith(b" started\n"))
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) != 0
+    assert process.wait(120) != 0
     assert left_behind(builds) == []
 
 
@@ -126,7 +126,7 @@ def test_a_killed_build_is_swept_by_the_next(builds):
     process = builds.rootless.popen("build", str(context))
     wait_until(lambda: process.stderr.readline().endswith(b" started\n"))
     process.kill()
-    process.wait(20)
+    process.wait(120)
     builds.ok("FROM base:1\nRUN true\n")
     assert left_behind(builds) == []
 
@@ -185,7 +185,7 @@ def test_a_shell_is_opened_where_a_step_failed(builds):
     _read_until(master, b"OF THE STEP")
     shown += _read_until(master, None)
     os.close(master)
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     name = re.search(rb"the container of the step is ([a-z_0-9]+):", shown)[1].decode()
     assert builds.rootless("commit", name, "t").status == 0
     assert builds.sh("cat left") == "of the step\n"
@@ -224,7 +224,7 @@ def test_a_step_whose_files_cannot_be_kept_fails_for_its_own_reason(builds):
         env=builds.rootless.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

@@ -39,7 +39,7 @@ def test_files_as_an_archive_keep_their_owners(builds, tmp_path):
     assert found["f"] == ("0o4755", 5, 6)
     context = builds.context(TREE)
     done = builds.rootless.popen("build", "-o", "-", str(context))
-    output, _ = done.communicate(timeout=60)
+    output, _ = done.communicate(timeout=120)
     with tarfile.open(fileobj=io.BytesIO(output)) as archive:
         assert "f" in archive.getnames()
 

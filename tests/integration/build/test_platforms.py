@@ -227,7 +227,7 @@ def test_push_sends_every_platform(builds, tmp_path):
         def read(path):
             headers = {"Accept": f"{INDEX}, application/vnd.oci.image.manifest.v1+json"}
             request = urllib.request.Request(f"http://{host}/v2/app/{path}", headers=headers)
-            with urllib.request.urlopen(request, timeout=20) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.read()
 
         assert builds.rootless("tag", "t", f"{host}/app:1").status == 0

@@ -67,7 +67,7 @@ def test_a_terminal_gets_a_line_for_each_step(builds):
             break
         data += piece
     os.close(master)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     last = data[data.rindex(b"\x1b[0J") :].decode()
     assert "FINISHED" in last
     assert " => [2/2] RUN echo out; echo err >&2" in last

@@ -9,9 +9,9 @@ import pytest
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 MEETING = """FROM base:1 AS a
-RUN --mount=type=cache,target=/c touch /c/a; timeout 20 sh -c 'until [ -e /c/b ]; do sleep 0.1; done' && echo a > /a
+RUN --mount=type=cache,target=/c touch /c/a; timeout 60 sh -c 'until [ -e /c/b ]; do sleep 0.1; done' && echo a > /a
 FROM base:1 AS b
-RUN --mount=type=cache,target=/c touch /c/b; timeout 20 sh -c 'until [ -e /c/a ]; do sleep 0.1; done' && echo b > /b
+RUN --mount=type=cache,target=/c touch /c/b; timeout 60 sh -c 'until [ -e /c/a ]; do sleep 0.1; done' && echo b > /b
 FROM base:1
 COPY --from=a /a /
 COPY --from=b /b /

@@ -146,7 +146,7 @@ def test_container_that_runs_is_read_with_what_it_has_mapped(box, work):
         "python3", "-c",
         "import mmap, signal; f = open('/src/mapped', 'r+b'); m = mmap.mmap(f.fileno(), 0); m[:5] = b'dirty'\n"
         "open('/src/ready', 'w').close()\nsignal.pause()").ok()  # fmt: skip
-    wait_until(lambda: "ready" in box("changes", "one", "/src").stdout, 60)
+    wait_until(lambda: "ready" in box("changes", "one", "/src").stdout)
     box("apply", "one", "/src").ok()
     assert (work / "mapped").read_bytes()[:5] == b"dirty"
     assert "is running" in box("drop", "one").stderr

@@ -35,7 +35,7 @@ def status(rootless):
 
 def goes_on(rootless):
     before = count(rootless)
-    wait_until(lambda: count(rootless) > before, 60)
+    wait_until(lambda: count(rootless) > before)
 
 
 COUNTING = "sh -c 'n=0; while :; do n=$((n+1)); echo $n > new; mv new ticks; sleep .05; done'"
@@ -43,7 +43,7 @@ COUNTING = "sh -c 'n=0; while :; do n=$((n+1)); echo $n > new; mv new ticks; sle
 
 def test_command_on_a_terminal_is_stopped_and_goes_on(rootless, shown):
     shown.run(f"tried {COUNTING}")
-    wait_until(lambda: count(rootless) > 0, 60)
+    wait_until(lambda: count(rootless) > 0)
     shown.type("C-z")
     shown.expect("Stopped")
     shown.expect_prompt()
@@ -66,25 +66,25 @@ def test_command_on_a_terminal_is_stopped_and_goes_on(rootless, shown):
     shown.run("fg")
     shown.expect("\n" + sys.executable)
     shown.type("C-c")
-    wait_until(lambda: status(rootless) == "exited", 60)
+    wait_until(lambda: status(rootless) == "exited")
     shown.run("echo status $?")
     shown.expect("status 130")
 
 
 def test_command_is_started_in_the_background(rootless, shown):
     shown.run(f"tried {COUNTING} &")
-    wait_until(lambda: count(rootless) > 0, 60)
+    wait_until(lambda: count(rootless) > 0)
     goes_on(rootless)
     shown.clear()
     shown.run("fg")
     shown.expect("\ntried")
     shown.type("C-c")
-    wait_until(lambda: status(rootless) == "exited", 60)
+    wait_until(lambda: status(rootless) == "exited")
 
 
 def test_all_processes_of_the_command_are_stopped(rootless, shown):
     shown.run(f"tried sh -c '{COUNTING[7:-1]} | cat'")
-    wait_until(lambda: count(rootless) > 0, 60)
+    wait_until(lambda: count(rootless) > 0)
     shown.type("C-z")
     shown.expect("Stopped")
     at = count(rootless)
@@ -120,7 +120,7 @@ def test_full_screen_program_gives_the_screen_back_and_shows_itself_again(
 
 def test_command_without_a_terminal_is_stopped_with_its_caller(rootless, shown):
     shown.run(f"tried {COUNTING} < /dev/null | cat")
-    wait_until(lambda: count(rootless) > 0, 60)
+    wait_until(lambda: count(rootless) > 0)
     shown.type("C-z")
     shown.expect("Stopped")
     shown.run("inside sleep .3; clear")
@@ -132,7 +132,7 @@ def test_command_without_a_terminal_is_stopped_with_its_caller(rootless, shown):
     shown.run("bg")
     goes_on(rootless)
     shown.run("kill %1")
-    wait_until(lambda: status(rootless) == "exited", 60)
+    wait_until(lambda: status(rootless) == "exited")
 
 
 def test_signal_that_ends_a_stopped_command_is_its_status(rootless, shown):
@@ -149,7 +149,7 @@ def test_jobs_of_a_shell_inside_are_its_own(rootless, shown):
     shown.run("tried env PS1='inside> ' bash --norc --noprofile -i")
     shown.expect_prompt("inside>")
     shown.run("sleep 1000")
-    wait_until(lambda: "sleep" in rootless("exec", "one", "ps", "-e").stdout, 60)
+    wait_until(lambda: "sleep" in rootless("exec", "one", "ps", "-e").stdout)
     shown.type("C-z")
     shown.expect("Stopped")
     shown.expect_prompt("inside>")

@@ -157,7 +157,7 @@ def test_descriptors_of_the_caller_are_not_inherited(rootless, work):
 def test_root_cannot_be_hidden(rootless, work):
     (work / "root").symlink_to("/")
     for path in ("/", "root"):
-        result = tried(rootless, "true", options=["--hide", path], timeout=20)
+        result = tried(rootless, "true", options=["--hide", path], timeout=120)
         assert (result.status, len(result.stderr.splitlines())) == (125, 1)
 
 
@@ -196,11 +196,11 @@ def test_agent_is_reached_only_if_that_is_allowed(rootless, work, monkeypatch, o
             "try", "--drop", *(each.format(agent=agent) for each in options),
             "--", "sh", "-c", "env | grep -c '/agent$'; exec python3 -c \"$0\" linked", CONNECT,
         )  # fmt: skip
-        wait_until(lambda: done.poll() is not None or select.select([listening], [], [], 0)[0], 60)
+        wait_until(lambda: done.poll() is not None or select.select([listening], [], [], 0)[0])
         if is_reached:
             with listening.accept()[0] as connection:
                 connection.send(b"signed")
-        out, error = done.communicate(timeout=60)
+        out, error = done.communicate(timeout=120)
     shutil.rmtree(agent.parent)
     variables, *answer = out.decode().splitlines()
     assert variables == ("4" if "--agents" in options else "0")
@@ -278,12 +278,12 @@ def test_command_that_cannot_be_started_leaves_nothing_behind(rootless, work, co
 
 def test_files_and_snapshots_of_a_command_that_runs(rootless, work, tmp_path):
     running = rootless.popen("try", "--keep", "--name", "one", "sh", "-c", "echo 1 > made; cat")
-    wait_until(lambda: rootless("exec", "one", "test", "-s", "made").status == 0, 60)
+    wait_until(lambda: rootless("exec", "one", "test", "-s", "made").status == 0)
     rootless("snapshot", "one", "first").ok()
     rootless("exec", "one", "sh", "-c", "echo 2 > made; mv file moved").ok()
     rootless("cp", f"one:{work}/made", str(tmp_path / "copied")).ok()
     assert (tmp_path / "copied").read_text() == "2\n"
     lines = rootless("changes", "one@first", "one").ok().stdout.replace(f"{work}/", "").splitlines()
     assert lines == ["changed  made  (2B)", "moved    file -> moved"]
-    running.communicate(b"", timeout=60)
+    running.communicate(b"", timeout=120)
     assert running.returncode == 0

@@ -50,14 +50,14 @@ def launch(cluster, tmp_path):
     def run(library, launcher, command):
         source, program = tmp_path / "ranks.c", cluster.cwd / "ranks"
         source.write_text(PROGRAM)
-        subprocess.run([f"mpicc.{library}", "-o", program, source], check=True, timeout=60)
+        subprocess.run([f"mpicc.{library}", "-o", program, source], check=True, timeout=120)
         done = subprocess.run(
             [*launcher, *command, program],
             env=cluster.env,
             cwd=cluster.cwd,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr

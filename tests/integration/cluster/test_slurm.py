@@ -17,7 +17,7 @@ def srun(cluster, *words, **options):
         cwd=cluster.cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         **options,
     )
@@ -37,7 +37,7 @@ def submit(cluster, script, *options):
         cwd=cluster.cwd,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -50,7 +50,7 @@ def nothing_stays(cluster, slurm, job):
 
 
 def cancel(cluster, *words):
-    subprocess.run(["scancel", *words], env=cluster.env, check=True, timeout=60)
+    subprocess.run(["scancel", *words], env=cluster.env, check=True, timeout=120)
 
 
 def test_each_task_of_a_step_is_a_container_with_its_rank(cluster):
@@ -105,7 +105,7 @@ def test_a_signal_to_all_processes_of_a_step_reaches_the_command(cluster, name, 
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     cancel(cluster, f"--signal={name}", f"{job}.0")
     shown = {f"got {name}", "read", "srun: error: node: task 0: Exited with exit code 5"}
-    wait_until(lambda: shown <= set(out.read_text().splitlines()), 40)
+    wait_until(lambda: shown <= set(out.read_text().splitlines()))
 
 
 @KINDS
@@ -117,7 +117,7 @@ def test_the_command_of_a_cancelled_job_has_its_time(cluster, slurm, options):
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     cancel(cluster, job)
     wait_until(lambda: "saved" in out.read_text())
-    wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
+    wait_until(lambda: nothing_stays(cluster, slurm, job))
 
 
 def test_nothing_stays_of_a_cancelled_job_that_ignores_sigterm(cluster, slurm):
@@ -129,7 +129,7 @@ def test_nothing_stays_of_a_cancelled_job_that_ignores_sigterm(cluster, slurm):
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     assert slurm.processes(job)
     cancel(cluster, job)
-    wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
+    wait_until(lambda: nothing_stays(cluster, slurm, job))
 
 
 @KINDS
@@ -139,7 +139,7 @@ def test_nothing_stays_of_a_killed_step(cluster, slurm, options):
     out = cluster.cwd / "out"
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     cancel(cluster, "--signal=KILL", f"{job}.0")
-    wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
+    wait_until(lambda: nothing_stays(cluster, slurm, job))
 
 
 def test_pmi2_finds_its_descriptor_in_the_container(cluster):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 def test_the_process_is_the_callers_child(cluster):
     process = cluster.popen("exec", "box:1", "sh", "-c", "echo $$; exit 7")
-    shown, _ = process.communicate(timeout=60)
+    shown, _ = process.communicate(timeout=120)
     assert (int(shown), process.returncode) == (process.pid, 7)
 
 
@@ -26,7 +26,7 @@ def test_signals_reach_the_command_itself(cluster):
     process = cluster.popen("exec", "box:1", "sh", "-c", "echo ready; sleep 1000")
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == -signal.SIGTERM
+    assert process.wait(120) == -signal.SIGTERM
 
 
 def test_streams_and_descriptors_are_the_callers_own(cluster):
@@ -42,7 +42,7 @@ def test_streams_and_descriptors_are_the_callers_own(cluster):
             stdout=file,
             pass_fds=[writer],
             check=True,
-            timeout=60,
+            timeout=120,
         )
     assert int(out.read_text()) == out.stat().st_ino
     assert os.read(reader, 10) == b"x\n"
@@ -281,7 +281,7 @@ def test_nothing_is_left_of_it(cluster):
     process = cluster.popen("exec", "box:1", "sh", "-c", "echo ready; exec sleep 1000")
     assert process.stdout.readline() == b"ready\n"
     process.kill()
-    process.wait(60)
+    process.wait(120)
     wait_until(lambda: {each.name for each in containers.iterdir()} == {".lock", "names"})
 
 
@@ -292,7 +292,7 @@ def test_other_commands_know_it_while_it_runs(cluster):
     shown = cluster.rootless("exec", name, "id", "-u").ok().stdout
     assert shown == f"{os.getuid()}\n"
     cluster.rootless("kill", name).ok()
-    assert process.wait(60) == -signal.SIGKILL
+    assert process.wait(120) == -signal.SIGKILL
 
 
 def test_a_process_that_stays_behind_keeps_its_files(cluster):

@@ -79,7 +79,7 @@ def test_an_image_is_locked_until_it_is_written(cluster, image, written):
     env = {"PATH": os.environ["PATH"]}
     assert cluster("exec", "--overlay", image, "box:1", "true", env=env).returncode == 0
     copy = image.with_name("copy.img")
-    subprocess.run(["flock", "--shared", image, "cp", image, copy], check=True, timeout=60)
+    subprocess.run(["flock", "--shared", image, "cp", image, copy], check=True, timeout=120)
     assert written.exists()
     assert is_clean(copy)
 

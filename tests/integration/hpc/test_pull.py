@@ -63,7 +63,7 @@ def test_other_readers_find_owners_labels_and_places_to_mount_on(tool):
     def unsquashfs(*words):
         argv = ["unsquashfs", *offset, *words]
         return subprocess.run(
-            argv, cwd=tool.cwd, capture_output=True, text=True, check=True, timeout=60
+            argv, cwd=tool.cwd, capture_output=True, text=True, check=True, timeout=120
         ).stdout
 
     listed = unsquashfs("-lln", "tool.sif", "home/worker", "mnt/3", "etc/resolv.conf")

@@ -32,7 +32,7 @@ def shell(cluster):
     yield start
     for process in started:
         process.stdin.close()
-        process.wait(60)
+        process.wait(120)
 
 
 def answer(process, line):
@@ -63,7 +63,7 @@ def test_processes_of_one_image_have_one_server_and_one_mount(cluster, shell):
     assert len(volume_servers(cluster.rootless)) == 1
     for process in running:
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     wait_until(lambda: has_no_server(cluster))
 
 
@@ -159,7 +159,7 @@ def test_namespaces_that_cannot_be_made_are_an_error_at_once(cluster, function, 
     """The process that is to become the command has the mount, for whose end the monitor waits."""
     program = FAILING.format(function=function)
     argv = [sys.executable, "-c", program, "hpc", "exec", "box:1", "true"]
-    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=30)
+    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=120)
     assert result.status == 125
     assert result.stderr.splitlines()[0] == expected
     wait_until(lambda: has_no_server(cluster))
@@ -184,7 +184,7 @@ main()
 
 def test_a_server_without_id_maps_ends_and_the_container_has_another_root(cluster):
     argv = [sys.executable, "-c", KILLED, "hpc", "exec", "box:1", "echo", "done"]
-    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=30)
+    result = run_command(argv, env=cluster.env, cwd=cluster.cwd, timeout=120)
     assert result.ok().stdout == "done\n"
 
 
@@ -198,13 +198,13 @@ def test_a_client_that_comes_while_the_server_ends_starts_another(cluster, shell
     os.kill(server, signal.SIGSTOP)
     try:
         first.stdin.close()
-        first.wait(20)
+        first.wait(120)
         late = cluster.popen("exec", "box:1", "echo", "done")
         wait_until(
             lambda: list((cluster.rootless.runtime / "rootless").glob("volumes*/image-*.lock"))
         )
         os.kill(server, signal.SIGCONT)
-        assert late.communicate(timeout=20)[0] == b"done\n"
+        assert late.communicate(timeout=120)[0] == b"done\n"
     finally:
         os.kill(server, signal.SIGCONT)
         os.kill(kept, signal.SIGKILL)

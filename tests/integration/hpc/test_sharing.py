@@ -80,7 +80,7 @@ def test_processes_take_what_the_first_one_has_found_in_the_command_line(cluster
         stdin=b"\n",
     )
     assert elsewhere.stdout == b"2 1\n"
-    first.communicate(b"\n", timeout=60)
+    first.communicate(b"\n", timeout=120)
     wait_until(lambda: not recipe.exists())
 
 
@@ -98,7 +98,7 @@ def test_ranks_without_pmi_get_one_warning_that_each_is_alone(cluster):
     assert first.stdout.readline() == b"up\n"
     second = cluster(*words, env={**step, "SLURM_PROCID": "0"}, stdin=b"\n")
     assert (second.stdout, second.stderr) == (b"up\n", b"")
-    told = first.communicate(b"\n", timeout=60)[1].decode()
+    told = first.communicate(b"\n", timeout=120)[1].decode()
     assert "2 ranks of a Slurm step without PMI" in told
     with_pmi = {**step, "SLURM_PROCID": "0", "PMI_SIZE": "2", "PMI_RANK": "0"}
     assert cluster("exec", "--sharens", "box:1", "true", env=with_pmi).stderr == b""

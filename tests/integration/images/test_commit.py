@@ -75,7 +75,7 @@ def test_skopeo_copies_a_commit_onto_a_compressed_base(store, tmp_path):
             f"docker-archive:{tmp_path / 'out'}:both:1",
         ],
         check=True,
-        timeout=60,
+        timeout=120,
     )
     config = json.loads(store.read_document(resolve(store, "both:1").id, "config"))
     assert config["rootfs"]["diff_ids"] == [sha256(BASE), sha256(TOP)]

@@ -197,7 +197,7 @@ def test_equal_changes_are_equal_images_at_a_given_time(box):
         box("run", "--name", name, "box:1", "sh", "-c", CHANGES).ok()
         env = box.env | {"SOURCE_DATE_EPOCH": "1700000000"}
         process = box.popen("commit", name, env=env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         return out
 
@@ -214,7 +214,7 @@ def test_running_container_is_committed_as_it_is_and_goes_on(box, tmp_path):
     assert process.stdout.readline() == b"ready\n"
     box("commit", "one", "box:2").ok()
     box("commit", "--pause=false", "one", "box:3").ok()
-    out, err = process.communicate(b"go\n", timeout=60)
+    out, err = process.communicate(b"go\n", timeout=120)
     assert (process.returncode, out) == (0, b"written\nmore\n"), err
     for image in ("box:2", "box:3"):
         assert box("run", "--rm", image, "cat", "/tmp/open").ok().stdout == "written\n"
@@ -238,7 +238,7 @@ def test_container_goes_on_when_the_commit_that_holds_it_is_killed(box):
     assert process.stdout.readline() == b"ready\n"
     pid = int(box("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout)
     commit = box.popen("commit", "one", "box:2")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while states([pid]) != "T":
         assert commit.poll() is None, "it was never seen to be still"
         assert time.monotonic() < deadline
@@ -247,7 +247,7 @@ def test_container_goes_on_when_the_commit_that_holds_it_is_killed(box):
     wait_until(lambda: states([pid]) != "T")
     box("commit", "one", "box:3").ok()
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def test_container_of_a_directory_is_exported_and_not_committed(rootless, tmp_path):

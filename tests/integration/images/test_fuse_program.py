@@ -59,7 +59,7 @@ from rootless.images.formats.ext_image import mounted_ext_image
 with mounted_ext_image(sys.argv[1], writable=True):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", program, image], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program, image], check=False, timeout=120)
     assert left() != []
     before = time.monotonic()
     with mounted_ext_image(image, writable=True) as top:
@@ -104,7 +104,7 @@ assert os.listdir(place) == [], os.listdir(place)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "upper" in done.stdout
@@ -137,6 +137,6 @@ print(*(int(os.path.ismount(path)) for path in (kept, f"{others}/top")), int(os.
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert (done.stdout, done.stderr) == ("1 1 0\n", "")

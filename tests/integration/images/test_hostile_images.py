@@ -288,7 +288,7 @@ def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp
     for name in ("flat", "deep"):
         rootless("load", "-i", tmp_path / f"{name}.tar").ok()
     before = time.monotonic()
-    found = rootless("image", "diff", "flat:1", "deep:1", timeout=60).ok().stdout.splitlines()
+    found = rootless("image", "diff", "flat:1", "deep:1", timeout=120).ok().stdout.splitlines()
     assert (len(found), found[0], found[-1]) == (10_001, "A /d", f"A /{path}")
     assert time.monotonic() - before < 20
     for command in ("image verify deep:1", "history deep:1", "image inspect deep:1"):

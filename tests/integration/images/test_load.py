@@ -275,20 +275,20 @@ def test_skopeo_and_umoci_read_the_store(store, tmp_path):
             ["skopeo", "inspect", f"oci:{store.root}:{name}"],
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=120,
         )
         assert len(json.loads(shown.stdout)["Layers"]) == layers
         subprocess.run(
             ["skopeo", "copy", "-q", f"oci:{store.root}:{name}", f"dir:{tmp_path / name[:4]}"],
             check=True,
-            timeout=60,
+            timeout=120,
         )
     if os.path.exists("/usr/bin/umoci"):
         shown = subprocess.run(
             ["umoci", "stat", "--json", "--image", f"{store.root}:docker.io/library/test:latest"],
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=120,
         )
         assert len(json.loads(shown.stdout)["history"]) == 2
 
@@ -303,7 +303,7 @@ def test_archives_of_skopeo_load(store, tmp_path, transport):
             f"{transport}:{tmp_path / 'copy'}:test:latest",
         ],
         check=True,
-        timeout=60,
+        timeout=120,
     )
     load(store, tmp_path / "copy")
     check_loaded(store, [BASE, TOP])
@@ -318,7 +318,7 @@ def test_image_that_another_tool_put_into_the_store_is_usable(store, tmp_path):
             f"oci:{store.root}:other:9",
         ],
         check=True,
-        timeout=60,
+        timeout=120,
     )
     check_loaded(store, [BASE, TOP], "other:9")
 
@@ -569,7 +569,7 @@ def test_disk_that_refuses_in_the_middle_is_one_clear_line(store, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", limit + LOADER, store.root, tmp_path / "image.tar"],
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
         text=True,
     )
@@ -620,7 +620,7 @@ def test_same_image_loaded_by_four_processes_at_once(store, tmp_path):
     docker_archive(tmp_path / "image.tar", [BASE, TOP])
     loaders = [start_load(store, tmp_path / "image.tar") for _ in range(4)]
     for loader in loaders:
-        _, complaint = loader.communicate(timeout=60)
+        _, complaint = loader.communicate(timeout=120)
         assert loader.returncode == 0, complaint.decode()
     check_loaded(store, [BASE, TOP])
     assert len(store.read_index().manifests) == 1
@@ -683,7 +683,7 @@ def test_load_killed_at_any_moment_leaves_a_store_that_loads_again(store, tmp_pa
     docker_archive(tmp_path / "image.tar", layers)
     started = time.monotonic()
     first = start_load(store, tmp_path / "image.tar")
-    first.communicate(timeout=60)
+    first.communicate(timeout=120)
     assert first.returncode == 0
     whole = time.monotonic() - started
     for i in range(30):
@@ -693,7 +693,7 @@ def test_load_killed_at_any_moment_leaves_a_store_that_loads_again(store, tmp_pa
             loader.wait(whole * (i + 1) / 30)
         except subprocess.TimeoutExpired:
             loader.kill()
-        loader.communicate(timeout=60)
+        loader.communicate(timeout=120)
         for other in Store.open(victim_store.root).read_index().manifests:
             assert victim_store.has_blob(other.digest)
         load(victim_store, tmp_path / "image.tar")

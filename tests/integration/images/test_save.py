@@ -68,7 +68,7 @@ def test_skopeo_reads_what_is_saved(store, tmp_path, form, transport):
         ["skopeo", "inspect", "--raw", "--config", f"{transport}:{tmp_path / 'saved'}"],
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert "sha256:" + hashlib.sha256(done.stdout).hexdigest() == resolve(store, "one:1").id
 
@@ -142,7 +142,7 @@ def test_save_to_a_pipe(store, tmp_path):
     ):
         save(store, ["one:1"], cat.stdin.fileno())
         cat.stdin.close()
-        assert cat.wait(30) == 0
+        assert cat.wait(120) == 0
     other = Store.open(tmp_path / "other")
     assert load(other, tmp_path / "out")[0].id == resolve(store, "one:1").id
 
@@ -211,7 +211,7 @@ def test_docker_directory_holds_one_image_and_loads_again(store, tmp_path):
 def test_what_skopeo_copies_to_a_directory_is_loaded(store, tmp_path):
     save(store, ["one:1"], tmp_path / "archive")
     source, target = f"docker-archive:{tmp_path / 'archive'}", f"dir:{tmp_path / 'dir'}"
-    subprocess.run(["skopeo", "copy", "-q", source, target], check=True, timeout=60)
+    subprocess.run(["skopeo", "copy", "-q", source, target], check=True, timeout=120)
     other = Store.open(tmp_path / "other")
     (loaded,) = load(other, tmp_path / "dir")
     assert loaded.id == resolve(store, "one:1").id

@@ -36,7 +36,7 @@ def squashfs(busybox_image, tmp_path_factory):
         archive.addfile(info)
     with path.open("rb") as source:
         argv = ["mksquashfs", "-", image, "-tar", "-quiet", "-no-progress"]
-        subprocess.run(argv, stdin=source, check=True, capture_output=True, timeout=60)
+        subprocess.run(argv, stdin=source, check=True, capture_output=True, timeout=120)
     return image
 
 
@@ -119,7 +119,7 @@ from rootless.images.formats.fuse_program import served
 with served(sys.argv[1], ("squashfuse_ll", "squashfuse"), ("ro",), package="squashfuse"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", program, squashfs], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program, squashfs], check=False, timeout=120)
     assert serving(squashfs) != []
     image = find_squashfs(str(squashfs))
     assert image is not None
@@ -240,6 +240,6 @@ def test_sif_of_ours_is_a_sif_to_others(squashfs, tmp_path):
         [Part(b"Bootstrap: x\n", sif.DEFINITION), Part(squashfs.read_bytes())],
     )
     argv = ["skopeo", "inspect", "--config", f"sif:{tmp_path}/image.sif"]
-    done = subprocess.run(argv, capture_output=True, check=False, timeout=60, text=True)
+    done = subprocess.run(argv, capture_output=True, check=False, timeout=120, text=True)
     print(done)
     assert done.returncode == 0

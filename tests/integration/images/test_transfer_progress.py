@@ -31,7 +31,7 @@ def terminal_output(rootless, *words):
         process = rootless.popen(
             *words, stderr=theirs, env=rootless.env | {"TERM": "xterm"}, stdin=theirs
         )
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
     finally:
         os.close(theirs)
     shown = b""

@@ -90,7 +90,7 @@ def test_killed_unpack_leaves_nothing_that_is_used(box):
     directory = box.data / "rootless" / "unpacked"
     wait_until(lambda: any(directory.glob("*")) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     box("run", "--rm", *OVERLAY, "box:1", "true").ok()
     box("image", "unpack", "box:1").ok()
     wait_until(lambda: [each.name[0] for each in unpacked(box)].count(".") == 0)

@@ -82,7 +82,7 @@ def test_prune_keeps_what_a_container_needs_until_that_is_pruned(stored, busybox
     stored("system", "prune", "-af").ok()
     assert stored("ps", "-a", "--format", "{{.Names}}").ok().stdout == "runs\n"
     assert names(stored) == ["box:1"]
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     result = stored("system", "prune", "-af").ok()
     assert "Deleted Containers:" in result.stdout
     assert (names(stored), stored("ps", "-aq").ok().stdout) == ([], "")

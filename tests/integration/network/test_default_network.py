@@ -53,7 +53,7 @@ def test_user_that_an_account_with_one_id_keeps_has_it_too():
     )
     try:
         keep = ("--userns", "keep-id:uid=999,gid=998")
-        done = account("run", "--rm", *keep, *ROOT, "sh", "-c", script, timeout=30)
+        done = account("run", "--rm", *keep, *ROOT, "sh", "-c", script, timeout=120)
         assert done.ok().stdout.split() == ["998", "998", "1"]
     finally:
         account.end()

@@ -33,5 +33,5 @@ def test_command_returns_when_the_name_is_gone(
         assert_stays(lambda: ending.poll() is None, 1)
     finally:
         os.kill(holder, signal.SIGCONT)
-    assert ending.wait(60) == 0
+    assert ending.wait(120) == 0
     assert "Name or service not known" in rootless(*find).stderr

@@ -135,7 +135,7 @@ with socket.create_connection(("10.77.0.1", 53), 15) as one:
     assert run(rootless, by_tcp) == "0a4d0002\n"
     shown = rootless("inspect", "-f", "{{json .NetworkSettings.Networks}}", "web").ok().stdout
     assert json.loads(shown)["net"]["IPAddress"] == "10.77.0.2"
-    slow.communicate(b"\n", timeout=30)
+    slow.communicate(b"\n", timeout=120)
     assert dns_process(rootless) == pid_of_dns
 
 

@@ -121,7 +121,7 @@ def test_process_that_is_killed_during_a_start_leaves_nothing(rootless, victim):
         for pid in processes_named(rootless, victim):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        _, error = start.communicate(timeout=60)
+        _, error = start.communicate(timeout=120)
         assert start.returncode == 0 or error.count(b"\n") == 1, error
         assert b"Traceback" not in error
         assert not rootless("ps", "-aq").ok().stdout

@@ -29,7 +29,7 @@ family = {"4": socket.AF_INET, "6": socket.AF_INET6}[sys.argv[1]]
 address = socket.getaddrinfo(sys.argv[2], 80, family)[0][4][0]
 request = urllib.request.Request(f"http://{'[' + address + ']' if family == socket.AF_INET6 else address}{sys.argv[3]}")
 request.add_header("Host", sys.argv[2])
-print(urllib.request.urlopen(request, timeout=20).read().decode(), end="")
+print(urllib.request.urlopen(request, timeout=60).read().decode(), end="")
 """
 APPLICATION = r"""
 import http.server
@@ -113,7 +113,7 @@ def test_nginx_serves_and_passes_requests_on(services: Rootless, tmp_path: Path)
 
     def fetched(address: str, path: str) -> str:
         try:
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
                 return str(answer.read().decode())
         except OSError:
             return ""
@@ -125,7 +125,7 @@ def test_nginx_serves_and_passes_requests_on(services: Rootless, tmp_path: Path)
         assert fetched(address, "/app/x") == f"{client} asked for /app/x\n"
         if shutil.which("curl"):
             command = ["curl", "-sSfg", "--max-time", "20", f"http://{address}/app/curl"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
             assert done.stdout == f"{client} asked for /app/curl\n"
     for family, client in (("4", "10.77.0.4"), ("6", "fd00:77::4")):
         assert run(services, *ROOT, "python3", "-c", FETCH, family, "web", "/") == page
@@ -147,7 +147,7 @@ def test_nginx_serves_and_passes_requests_on(services: Rootless, tmp_path: Path)
 def test_postgres_is_used_by_name_and_through_a_port(services: Rootless) -> None:
     start(services, "db", "-p", "127.0.0.1::5432", "services", "sh", "-c", POSTGRES)
     local = ("psql", "-h", "/tmp", "-U", "postgres", "-qtAc")
-    wait_until(lambda: services("exec", "db", *local, "select 1").status == 0, 60)
+    wait_until(lambda: services("exec", "db", *local, "select 1").status == 0)
 
     def sql(text: str, host: str = "db") -> str:
         psql = ("psql", "-h", host, "-U", "postgres", "-qtAc", text)
@@ -164,7 +164,7 @@ def test_postgres_is_used_by_name_and_through_a_port(services: Rootless) -> None
         host, _, port = published(services, "db")[0].rpartition(":")
         command = ["psql", "-h", host, "-p", port, "-U", "postgres", "-qtAc"]
         command.append("select inet_client_addr()")
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         assert done.stdout.strip() == GATEWAY
 
 
@@ -194,6 +194,6 @@ def test_redis_replicates_and_goes_on_after_a_restart(services: Rootless) -> Non
     services("stop", "primary").ok()
     start(services, "between", *ROOT, "sleep", "1000")
     services("start", "primary").ok()
-    wait_until(is_linked, 30)
+    wait_until(is_linked)
     services("exec", "primary", "redis-cli", "set", "after", "restart").ok()
     wait_until(lambda: redis("replica", "get", "after") == "restart")

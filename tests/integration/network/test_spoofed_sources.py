@@ -86,7 +86,7 @@ def echo(request: pytest.FixtureRequest) -> Iterator[Echo]:
         yield Echo(address, udp.getsockname()[1], received)
         with socket.socket(family, socket.SOCK_DGRAM) as last:
             last.sendto(b"end", udp.getsockname())
-        thread.join(20)
+        thread.join(60)
 
 
 def test_answers_come_to_the_own_network_alone(rootless: Rootless, echo: Echo) -> None:

@@ -245,7 +245,7 @@ def test_address_of_a_removed_container_is_reached_at_once(
     assert client.stdout.readline() == b"answered 0\n"
     rootless("rm", "-f", "old").ok()
     start(rootless, "new", KEEP, "--network", network)
-    out, error = client.communicate(b"\n", timeout=30)
+    out, error = client.communicate(b"\n", timeout=120)
     assert (out, error) == (b"answered 1\n", b"")
 
 

@@ -75,7 +75,7 @@ def test_killed_way_out_is_replaced(rootless: Rootless, port: int, victim: str) 
         client.stdin.flush()
         assert client.stdout.readline() == word
     client.stdin.close()
-    assert client.wait(20) == 0
+    assert client.wait(120) == 0
     wait_until(lambda: outside() == "hello from the host\n")
     assert not Path(f"/proc/{program}").exists()
     log = (rootless.runtime / "rootless/networks.log").read_text().splitlines()

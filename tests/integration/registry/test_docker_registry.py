@@ -54,7 +54,7 @@ def plain(tmp_path: Path) -> Iterator[str]:
 
 
 def skopeo(*arguments: str | Path) -> Result:
-    return run_command(["skopeo", *arguments], timeout=60).ok()
+    return run_command(["skopeo", *arguments], timeout=120).ok()
 
 
 def made(command: Rootless, tmp_path: Path, name: str) -> None:
@@ -320,7 +320,7 @@ def test_pull_that_is_killed_goes_on(at_home, plain, tmp_path):
         while b"Pulling fs layer" not in process.stdout.readline():
             assert process.poll() is None
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     at_home("pull", name).ok()
     store = at_home.data / "rootless"
     assert [each for each in (store / "tmp").iterdir() if each.is_dir()] == []
@@ -362,5 +362,5 @@ def test_run_that_is_interrupted_while_it_fetches_ends(at_home, number, ended):
         process = at_home.popen("run", "--rm", f"{registry.host}/app:1", "true")
         wait_until(lambda: registry.asked("GET .*/blobs/.*") != [])
         process.send_signal(number)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert process.returncode == ended

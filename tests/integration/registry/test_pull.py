@@ -522,7 +522,7 @@ def test_two_pulls_of_one_layer_fetch_it_once(registry, store, env):
 
     def wait(handler, request):
         entered.set()
-        assert gate.wait(20)
+        assert gate.wait(120)
         return False
 
     registry.faults.append(Fault(blob_pattern(TOP), wait, times=1))
@@ -537,13 +537,13 @@ def test_two_pulls_of_one_layer_fetch_it_once(registry, store, env):
     seen = Seen()
     first = threading.Thread(target=work, args=("one", Seen()))
     first.start()
-    assert entered.wait(20)
+    assert entered.wait(120)
     second = threading.Thread(target=work, args=("two", seen))
     second.start()
     wait_until(lambda: Stage.WAITING in seen.stages)
     gate.set()
-    first.join(20)
-    second.join(20)
+    first.join(120)
+    second.join(120)
     assert failures == []
     assert len(registry.asked(blob_pattern(TOP))) == 1
     assert resolve(store, f"{registry.host}/one")

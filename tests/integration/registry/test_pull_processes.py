@@ -46,7 +46,7 @@ def fetched(registry, digest):
 
 
 def ended(process):
-    out, complaint = process.communicate(timeout=60)
+    out, complaint = process.communicate(timeout=120)
     assert process.returncode == 0, complaint.decode()
     return out.decode()
 
@@ -101,7 +101,7 @@ def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, regist
         assert other.poll() is None
     assert fetched(registry, digest) == [0]
     victim.kill()
-    victim.communicate(timeout=20)
+    victim.communicate(timeout=120)
     ended(other)
     first, second = fetched(registry, digest)
     assert (first, second > 60_000) == (0, True)
@@ -118,7 +118,7 @@ def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
     wait_until(lambda: (root / "layers").is_dir() and len(os.listdir(root / "layers")) == 2)
     wait_until(lambda: blob.stat().st_size > 60_000)
     victim.kill()
-    victim.communicate(timeout=20)
+    victim.communicate(timeout=120)
     registry.faults.clear()
     rootless("pull", "-q", name).ok()
     first, second = fetched(registry, digests[0])
@@ -139,7 +139,7 @@ def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
     while b"Waiting" not in dies.stdout.readline():
         assert dies.poll() is None
     dies.kill()
-    dies.communicate(timeout=20)
+    dies.communicate(timeout=120)
     rootless("system", "prune", "-af").ok()
     rootless("system", "check", "--repair").ok()
     assert lives.poll() is None

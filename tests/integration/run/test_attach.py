@@ -44,7 +44,7 @@ def wait_for_signal_handlers(process):
             caught = next(line for line in file if line.startswith("SigCgt"))
         return int(caught.split()[1], 16) & 1 << (signal.SIGTERM - 1)
 
-    wait_until(catches, 60)
+    wait_until(catches)
 
 
 LOOP = "trap 'echo end; exit 5' TERM; while :; do echo x; sleep 0.05; done"
@@ -57,7 +57,7 @@ def test_all_clients_see_the_output_and_the_status(rootless, running):
         assert read(client, 4) == b"x\nx\n"
     process.send_signal(signal.SIGTERM)
     for each in (process, *clients):
-        out, err = each.communicate(timeout=60)
+        out, err = each.communicate(timeout=120)
         assert (out[-4:], err, each.returncode) == (b"end\n", b"", 5)
 
 
@@ -66,9 +66,9 @@ def test_signal_of_an_attached_client_reaches_the_container(rootless, running):
     client = attach(rootless)
     assert read(client, 2) == b"x\n"
     client.send_signal(signal.SIGTERM)
-    assert client.communicate(timeout=60)[0].endswith(b"end\n")
+    assert client.communicate(timeout=120)[0].endswith(b"end\n")
     assert client.returncode == 5
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 5
 
 
@@ -77,11 +77,11 @@ def test_client_without_signals_ends_alone(rootless, running):
     client = rootless.popen("attach", "--sig-proxy=false", "held")
     assert read(client, 2) == b"x\n"
     client.send_signal(signal.SIGTERM)
-    client.communicate(timeout=60)
+    client.communicate(timeout=120)
     assert client.returncode == -signal.SIGTERM
     assert_stays(lambda: process.poll() is None)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def test_client_that_is_killed_leaves_the_others(rootless, running):
@@ -89,10 +89,10 @@ def test_client_that_is_killed_leaves_the_others(rootless, running):
     client = rootless.popen("attach", "held")
     assert read(client, 2) == b"x\n"
     client.kill()
-    client.communicate(timeout=60)
+    client.communicate(timeout=120)
     assert read(process, 20) == b"x\n" * 10
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def test_terminal_is_shown_to_two_clients(rootless):
@@ -102,7 +102,7 @@ def test_terminal_is_shown_to_two_clients(rootless):
     assert read(client, 3) == b"x\r\n"
     process.terminate()
     for each in (process, client):
-        assert each.communicate(timeout=60)[0].endswith(b"end\r\n")
+        assert each.communicate(timeout=120)[0].endswith(b"end\r\n")
         assert each.returncode == 5
 
 

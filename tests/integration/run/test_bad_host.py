@@ -44,7 +44,7 @@ def run_where(script, rootless):
         env=rootless.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -65,7 +65,7 @@ def test_run_without_newuidmap_says_what_to_install(rootless, tmp_path):
         env=rootless.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (result.returncode, result.stdout) == (125, "")

@@ -248,7 +248,7 @@ def test_exec_goes_on_without_a_monitor_that_answers(rootless, busybox_image):
     rootless("run", "-d", "--name", "c1", "bb", "sleep", "1000").ok()
     first = int(rootless("inspect", "-f", "{{.State.Pid}}", "c1").ok().stdout)
     os.kill(monitor_of(first), signal.SIGSTOP)
-    done = rootless("exec", "c1", "echo", "x", timeout=20).ok()
+    done = rootless("exec", "c1", "echo", "x", timeout=120).ok()
     assert (done.stdout, "the monitor of the container does not answer" in done.stderr) == (
         "x\n",
         True,

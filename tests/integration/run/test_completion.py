@@ -24,7 +24,7 @@ def complete(rootless, tmp_path):
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.stderr == ""
         return done.stdout.split()

@@ -58,7 +58,7 @@ def at_site(box, tmp_path):
             *(str(place), sys.executable, "-m", "rootless", *arguments),
         ]
         done = subprocess.run(
-            argv, env=box.env | variables, capture_output=True, text=True, timeout=60, check=False
+            argv, env=box.env | variables, capture_output=True, text=True, timeout=120, check=False
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
@@ -344,7 +344,7 @@ class TestUppers:
         (tmp_path / "Dockerfile").write_text("FROM box\nRUN touch /made; sleep 1\n")
         build = box.popen("build", "-t", "built", tmp_path)
         wait_until(lambda: list(own.glob("build-*/upper/made")))
-        assert build.wait(60) == 0
+        assert build.wait(120) == 0
         assert os.listdir(own) == []
         box("run", "--rm", "built", "ls", "/made").ok()
         (own / "build-1-1-1/upper").mkdir(parents=True)

@@ -21,7 +21,7 @@ def test_copies_are_listed_while_it_runs_and_after(box, tmp_path):
             assert running.stdout.readline() == b"ready\n"
             during = figures(box, "counted")
             (tmp_path / "go").write_text("go\n")
-            assert running.wait(30) == 0
+            assert running.wait(120) == 0
         finally:
             running.kill()
     assert not during["Finished"]
@@ -105,7 +105,7 @@ def test_watch_shows_new_copies_until_the_container_ends(box, tmp_path):
                 assert watch.stdout.readline().split()[0] == b"FILE"
                 assert watch.stdout.readline().split()[0] == b"/etc/passwd"
                 (tmp_path / "go").write_text("go\n")
-                assert running.wait(30) == 0
-                assert watch.wait(30) == 0
+                assert running.wait(120) == 0
+                assert watch.wait(120) == 0
         finally:
             running.kill()

@@ -127,7 +127,7 @@ def test_a_new_directory_appears_when_it_is_complete(box, tmp_path):
     with box.popen("run", "--rm", "--name", "cc", "box:1", "sh", "-c", script) as running:
         assert running.stdout.readline() == b"ready\n"
         box("cp", tmp_path / "t", "cc:/d/").ok()
-        output, _ = running.communicate(timeout=30)
+        output, _ = running.communicate(timeout=120)
     assert output.split() == [b"200", b"text" * 200]
 
 
@@ -325,7 +325,7 @@ def test_the_size_is_shown_on_a_terminal(box, tmp_path):
         master, terminal = pty.openpty()
         running = box.popen("cp", *flags, tmp_path / "f", "cc:/d/f", stderr=terminal)
         os.close(terminal)
-        assert running.wait(30) == 0
+        assert running.wait(120) == 0
         output = b""
         try:
             while piece := os.read(master, 1000):
@@ -370,9 +370,9 @@ def test_a_start_waits_for_a_copy_into_the_container(box):
     assert_stays(lambda: starting.poll() is None)
     copying.stdin.write(archive[512:])
     copying.stdin.close()
-    assert copying.wait(30) == 0
+    assert copying.wait(120) == 0
     assert starting.stdout.read() == b"abc"
-    assert starting.wait(30) == 0
+    assert starting.wait(120) == 0
 
 
 def is_locked(path):
@@ -392,7 +392,7 @@ def test_files_of_the_kernel_below_a_directory_stay_behind(container, tmp_path):
     }
     assert not any(found.values())
     with open(tmp_path / "all.tar", "wb") as output:
-        assert container.popen("cp", "cc:/", "-", stdout=output).wait(60) == 0
+        assert container.popen("cp", "cc:/", "-", stdout=output).wait(120) == 0
     with tarfile.open(tmp_path / "all.tar") as archive:
         names = [name.lstrip("./") for name in archive.getnames()]
     assert "d/f" in names

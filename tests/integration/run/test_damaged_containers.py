@@ -166,7 +166,7 @@ def test_record_of_a_running_container_may_be_damaged(box):
     zero(directory / "container.json")
     refused = quiet(box("rm", "runs"), 1)
     assert "container is running" in refused.stderr
-    process.communicate(b"\n", 20)
+    process.communicate(b"\n", 120)
     assert process.returncode == 7
     assert box("inspect", "-f", "{{.State.ExitCode}}", "runs").ok().stdout == "7\n"
 
@@ -174,7 +174,7 @@ def test_record_of_a_running_container_may_be_damaged(box):
     assert process.stdout.readline() == b"up\n"
     zero(directory_of(box, "again") / "container.json")
     box("rm", "-f", "again").ok()
-    assert process.wait(20) == 137
+    assert process.wait(120) == 137
     assert "again" not in box("ps", "-a").ok().stdout
 
 

@@ -89,7 +89,7 @@ def test_killed_run_takes_the_container_along(rootless):
     process = start(rootless)
     everyone = descendants(process.pid)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert_gone(everyone)
     assert containers(rootless) == []
     assert_swept(rootless)
@@ -99,7 +99,7 @@ def test_killed_monitor_takes_the_container_along_and_is_reported(rootless):
     process = start(rootless)
     everyone = descendants(process.pid)
     os.kill(roles(process)[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 125
     assert b"the monitor of the container was killed" in err
     assert_gone(everyone)
@@ -155,7 +155,7 @@ def test_monitor_killed_before_it_answers_is_a_container_that_has_ended(
     client = rootless.popen(*verb, "fred")
     wait_until(lambda: has_socket(client.pid))
     os.kill(pids[0], signal.SIGKILL)
-    _, err = client.communicate(timeout=30)
+    _, err = client.communicate(timeout=120)
     assert client.returncode == status
     assert message in err.decode()
     assert rootless("inspect", "-f", "{{.State.Status}}", "fred").ok().stdout == f"{state}\n"
@@ -172,7 +172,7 @@ def test_file_servers_that_are_killed_again_and_again_end_the_container(rootless
     everyone = descendants(process.pid)
     monitor, _, container = roles(process)
     kill_file_servers(monitor, container, lambda: process.poll() is not None)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert b"rootless: the file server of the container was killed (signal 9)\n" in err
     assert process.returncode > 128  # killed, or SIGBUS when its own pages are gone
     assert_gone(everyone)
@@ -185,7 +185,7 @@ def test_killed_file_server_is_in_the_record(rootless):
     assert process.stdout.readline() == b"up\n"
     monitor, _, container = roles(process)
     kill_file_servers(monitor, container, lambda: process.poll() is not None)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     shown = rootless("inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", "fred").ok().stdout
     assert shown == "137 the file server of the container was killed (signal 9)\n"
     rootless("rm", "fred").ok()
@@ -204,7 +204,7 @@ def test_success_without_a_file_server_is_no_success(rootless):
     os.kill(container, signal.SIGTERM)
     os.kill(server, signal.SIGKILL)
     os.kill(monitor, signal.SIGCONT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode >= 125
     assert_swept(rootless)
 
@@ -213,7 +213,7 @@ def test_killed_container_is_137(rootless):
     process = start(rootless)
     everyone = descendants(process.pid)
     os.kill(roles(process)[2], signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 137
     assert_gone(everyone)
     assert_swept(rootless)
@@ -229,7 +229,7 @@ ENDING = [
 def test_signal_that_the_command_does_not_catch_ends_it(rootless, number):
     process = start(rootless, "echo up; while :; do sleep 0.1; done")
     process.send_signal(number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert_swept(rootless)
 
@@ -241,7 +241,7 @@ def test_signal_that_the_command_catches_reaches_it(rootless, name):
     script = f"trap 'echo got {name}; exit 5' {name}; echo up; while :; do sleep 0.05; done"
     process = start(rootless, script)
     process.send_signal(getattr(signal, f"SIG{name}"))
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert (out, process.returncode) == (f"got {name}\n".encode(), 5)
 
 
@@ -249,7 +249,7 @@ def test_signals_stay_here_without_sig_proxy(rootless):
     script = "trap 'echo caught' TERM; echo up; while :; do sleep 0.05; done"
     process = start(rootless, script, "--sig-proxy=false")
     process.terminate()
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert (out, process.returncode) == (b"", -signal.SIGTERM)
 
 
@@ -258,7 +258,7 @@ def test_command_that_ignores_the_stop_signal_is_killed_after_the_timeout(rootle
     process = start(rootless, script, "--stop-timeout", "1")
     before = time.monotonic()
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 137
     assert 0.9 < time.monotonic() - before < 15
 
@@ -269,6 +269,6 @@ def test_removing_a_running_container_needs_force(rootless):
     assert refused.status == 1
     assert "container is running" in refused.stderr
     rootless("rm", "-f", "fred").ok()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 137
     assert_swept(rootless)

@@ -201,7 +201,7 @@ def test_commands_at_the_same_time_write_one_event_of_a_killed_monitor(rootless)
     os.kill(monitor, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{monitor}").exists())
     commands = [rootless.popen("ps", "-a") for _ in range(6)]
-    assert [command.wait(60) for command in commands] == [0] * 6
+    assert [command.wait(120) for command in commands] == [0] * 6
     assert log(rootless).count("die") == 1
 
 
@@ -257,7 +257,7 @@ def test_stream_shows_events_as_they_happen_until_it_is_interrupted(rootless):
     rootless("rm", "web").ok()
     assert stream.stdout.readline() == b"destroy web\n"
     stream.send_signal(signal.SIGINT)
-    assert stream.wait(20) == 130
+    assert stream.wait(120) == 130
     assert stream.stderr.read() == b""
 
 

@@ -30,7 +30,7 @@ def is_gone(box):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=120)
     return process.returncode, output.decode(), errors.decode()
 
 
@@ -56,7 +56,7 @@ def test_ranks_that_start_at_one_time_make_one_container(box):
         assert each.stdout.readline() == b"up\n"
     assert len(records(box)) == 1
     for each in ranks:
-        each.communicate(b"\n", timeout=60)
+        each.communicate(b"\n", timeout=120)
         assert each.returncode == 0
 
 
@@ -68,20 +68,20 @@ def test_others_go_on_when_the_first_rank_is_killed(box, number):
     second = rank(box, script)
     assert second.stdout.readline() == b"up\n"
     first.send_signal(number)
-    first.wait(20)
+    first.wait(120)
     assert first.returncode == -number
     third = rank(box, script)
     assert third.stdout.readline() == b"up\n"
     assert len(records(box)) == 1
     for each in (second, third):
-        assert int(each.communicate(b"\n", timeout=60)[0]) > 100_000
+        assert int(each.communicate(b"\n", timeout=120)[0]) > 100_000
 
 
 def test_ranks_go_on_when_the_monitor_is_killed(box):
     process = rank(box, "echo up; read line; cat /bin/busybox | wc -c")
     assert process.stdout.readline() == b"up\n"
     os.kill(records(box)[0]["monitor_pid"], signal.SIGKILL)
-    assert int(process.communicate(b"\n", timeout=60)[0]) > 100_000
+    assert int(process.communicate(b"\n", timeout=120)[0]) > 100_000
 
 
 def test_late_processes_and_exec_enter(box):
@@ -91,7 +91,7 @@ def test_late_processes_and_exec_enter(box):
     name = records(box)[0]["name"]
     assert box("exec", name, "cat", "/tmp/file").ok().stdout == "up\n"
     box("stop", "-t", "5", name).ok()
-    assert first.wait(20) == -signal.SIGTERM
+    assert first.wait(120) == -signal.SIGTERM
     wait_until(lambda: is_gone(box))
 
 
@@ -142,7 +142,7 @@ def test_errors_are_those_of_run(box):
     assert process.stdout.readline() == b"up\n"
     assert box(*RUN, "box:1", "/x").status == 127
     assert "exec format error" in box(*RUN, "box:1", "/y").stderr
-    process.communicate(b"\n", timeout=60)
+    process.communicate(b"\n", timeout=120)
     assert "no launcher" in box("run", "--join", "box:1", "true").stderr
     assert "conflicting" in box(*RUN, "-d", "box:1", "true").stderr
 

@@ -91,7 +91,7 @@ def test_commit_while_it_runs_has_the_whole_file(box, tmp_path):
     assert exported(box, "kept") == WRITTEN
     box("commit", "kept", "box:2").ok()
     (tmp_path / "go").write_text("go\n")
-    assert running.wait(30) == 0
+    assert running.wait(120) == 0
     assert exported(box, "kept") == WRITTEN
     digests = box("run", "--rm", "box:2", "sha256sum", "/big", "/other").ok().stdout.splitlines()
     assert digests[0].split()[0] != digests[1].split()[0]
@@ -104,7 +104,7 @@ def test_container_whose_file_server_was_killed_loses_nothing_that_was_synced(bo
     kill_file_servers(
         container["monitor_pid"], container["pid"], lambda: running.poll() is not None
     )
-    assert running.wait(30) != 0
+    assert running.wait(120) != 0
     assert exported(box, "kept") == WRITTEN
     box("rm", "kept").ok()
     assert list((box.data / "rootless/containers").glob("?" * 64)) == []

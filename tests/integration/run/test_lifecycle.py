@@ -80,7 +80,7 @@ def test_container_outlives_the_session_that_started_it(rootless):
     )
     argv = [sys.executable, "-c", script, "run", "-d", "--name", "web", *FOREVER]
     with subprocess.Popen(argv, env=rootless.env, start_new_session=True, stdout=-1) as process:
-        out, _ = process.communicate(timeout=20)  # the container has no copy of the pipe
+        out, _ = process.communicate(timeout=120)  # the container has no copy of the pipe
     assert len(out) == 65
     try:
         os.killpg(process.pid, signal.SIGHUP)
@@ -95,7 +95,7 @@ def test_container_in_the_background_holds_none_of_the_callers_descriptors(rootl
     words = ("run", "-d", "--name", "web", *FOREVER)
     process = rootless.popen(*words, pass_fds=(writer,))
     os.close(writer)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert os.read(reader, 1) == b""
     os.close(reader)
     assert status_of(rootless, "web") == "running"
@@ -395,7 +395,7 @@ def test_twenty_containers_started_at_once_by_five_processes(rootless):
 def test_container_started_by_two_commands_at_once_is_started_once(rootless):
     rootless("create", "--name", "web", *FOREVER).ok()
     starters = [rootless.popen("start", "web") for _ in range(4)]
-    assert [starter.wait(60) for starter in starters] == [0] * 4
+    assert [starter.wait(120) for starter in starters] == [0] * 4
     assert status_of(rootless, "web") == "running"
     assert json.loads(rootless("inspect", "web").ok().stdout)[0]["RestartCount"] == 0
 
@@ -411,6 +411,6 @@ def test_kill_ends_the_restarts_of_a_container_that_waits_for_the_next(rootless)
             and json.loads(rootless("inspect", "web").stdout)[0]["RestartCount"] > 4
         )
 
-    wait_until(has_waited, 60)
+    wait_until(has_waited)
     assert rootless("kill", "-s", "USR1", "web").ok().stdout == "web\n"
     assert status_of(rootless, "web") == "exited"

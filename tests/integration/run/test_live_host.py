@@ -258,7 +258,7 @@ def test_engine_is_a_python_api(rootless):
         env=rootless.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert result.stdout == "api\n4\n", result.stderr

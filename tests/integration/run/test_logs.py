@@ -93,9 +93,9 @@ def test_every_byte_comes_back(rootless, tmp_path, driver):
     (tmp_path / "data").write_bytes(data)
     words = ("--log-driver", driver, "--rootfs", "/", "cat", "/data/data")
     process = rootless.popen("run", "--name", "held", "-v", f"{tmp_path}:/data", *words)
-    assert process.communicate(timeout=60)[0] == data
+    assert process.communicate(timeout=120)[0] == data
     logs = rootless.popen("logs", "held")
-    assert logs.communicate(timeout=60)[0] == data
+    assert logs.communicate(timeout=120)[0] == data
 
 
 def test_terminal_is_logged(rootless, logged):
@@ -108,7 +108,7 @@ def test_tail_counts_over_rotated_and_compressed_files(rootless, logged):
     options = ("max-size=1k", "max-file=3", "compress=true")
     logged("seq 100", *(word for each in options for word in ("--log-opt", each)))
     path = log_path(rootless)
-    wait_until(lambda: os.path.exists(f"{path}.1.gz") and os.path.exists(f"{path}.2.gz"), 20)
+    wait_until(lambda: os.path.exists(f"{path}.1.gz") and os.path.exists(f"{path}.2.gz"))
     everything = rootless("logs", "held").ok().stdout.split()
     assert everything == [str(number) for number in range(int(everything[0]), 101)]
     assert len(everything) < 60
@@ -143,7 +143,7 @@ def test_follow_goes_on_across_rotation_to_the_end(rootless):
     assert os.read(process.stdout.fileno(), 2)[:1] == b"1"
     followed = rootless("logs", "-f", "held").ok().stdout
     assert followed.split() == [str(number) for number in range(1, 201)]
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert rootless("logs", "-f", "held").ok().stdout == followed
 
 
@@ -154,12 +154,12 @@ def test_followed_output_is_shown_as_it_comes(rootless):
     assert os.read(process.stdout.fileno(), 9) == b"one\n"
     follower = rootless.popen("logs", "-f", "-n", "0", "held")
     assert os.read(rootless.popen("logs", "held").stdout.fileno(), 9) == b"one\n"
-    wait_until(lambda: has_open(follower.pid, log_path(rootless)), 60)
+    wait_until(lambda: has_open(follower.pid, log_path(rootless)))
     process.stdin.write(b"two\n")
     process.stdin.flush()
     assert os.read(follower.stdout.fileno(), 9) == b"two\n"
-    process.communicate(timeout=60)
-    assert follower.wait(60) == 0
+    process.communicate(timeout=120)
+    assert follower.wait(120) == 0
 
 
 @pytest.mark.parametrize("driver", ["none", "passthrough"])
@@ -226,7 +226,7 @@ def test_log_on_a_full_disk_does_not_stop_the_container(rootless):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1)),
         stdin=subprocess.DEVNULL,
     )
-    assert process.communicate(timeout=60)[0] == b"x" * 200_000
+    assert process.communicate(timeout=120)[0] == b"x" * 200_000
     assert process.returncode == 3
 
 
@@ -268,12 +268,12 @@ def test_log_that_had_no_room_goes_on_when_there_is_some(rootless):
     data = b""
     while not data.endswith(b"over\n"):
         piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, process.communicate(timeout=60)
+        assert piece, process.communicate(timeout=120)
         data += piece
     (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
     monitor = json.loads(record.read_text())["monitor_pid"]
     resource.prlimit(monitor, resource.RLIMIT_FSIZE, (-1, -1))
-    assert process.communicate(b"go\n", timeout=60)[0] == b"end\n"
+    assert process.communicate(b"go\n", timeout=120)[0] == b"end\n"
     shown = rootless("logs", "held").ok().stdout.splitlines()
     assert shown[0] == f"{1:0100}"
     assert 300 < len(shown) < 1000

@@ -231,7 +231,7 @@ def test_archive_with_devices_is_copied_in_and_out(rootless, busybox_image, is_r
             tar.addfile(member)
     for _ in range(2):  # into nothing, and over what is there
         rootless("cp", "-", "c1:/tmp", stdin=archive.getvalue()).ok()
-    out = rootless.popen("cp", "c1:/tmp", "-").communicate(timeout=60)[0]
+    out = rootless.popen("cp", "c1:/tmp", "-").communicate(timeout=120)[0]
     with tarfile.open(fileobj=io.BytesIO(out)) as tar:
         found = devices_in(tar)
         owners = {member.name: (member.uid, member.gid) for member in tar if member.name != "tmp"}
@@ -287,6 +287,6 @@ def test_recorder_that_is_killed_makes_each_node_on_a_tmpfs_once(rootless, busyb
                 pass  # the monitor has just collected it
         return killed > 300
 
-    wait_until(kill_recorder, 60)
+    wait_until(kill_recorder)
     running = rootless("inspect", "-f", "{{.State.Running}}", "c1").ok().stdout
     assert running == "true\n", rootless("logs", "c1")

@@ -79,7 +79,7 @@ def engine_threads(rootless):
             [sys.executable, "-c", IN_A_THREAD, script, where],
             env=rootless.env,
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
             **options,
         )
@@ -110,7 +110,7 @@ def test_executed_monitor_takes_no_module_of_the_working_directory(rootless, tmp
         env=rootless.env,
         cwd=tmp_path,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.stderr, done.returncode) == (b"", 6)
@@ -125,7 +125,11 @@ def test_error_of_an_executed_monitor_keeps_its_status(rootless):
         "except CommandNotFoundError as error:\n    print(error.exit_status, error.message)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=rootless.env, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        env=rootless.env,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert done.stdout.startswith(b'127 exec: "nosuch"'), done.stderr
 
@@ -154,7 +158,7 @@ def created(rootless):
             env=rootless.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=True,
         )
         directory, pid, monitor = done.stdout.split()
@@ -168,7 +172,7 @@ def created(rootless):
             signal.pidfd_send_signal(each, signal.SIGTERM)
         except ProcessLookupError:
             pass
-        assert select.select([each], [], [], 20)[0]
+        assert select.select([each], [], [], 120)[0]
         os.close(each)
 
 
@@ -203,7 +207,7 @@ def test_start_comes_from_another_process_than_create(rootless, created, how, co
 
 def test_request_of_a_client_that_has_ended_is_carried_out(rootless):
     argv = [sys.executable, "-m", "tests.support.created", "--start", "sh", "-c", "exit 5"]
-    subprocess.run(argv, env=rootless.env, timeout=60, check=True)
+    subprocess.run(argv, env=rootless.env, timeout=120, check=True)
     state = ("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "held")
     wait_until(lambda: rootless(*state).ok().stdout == "exited 5\n")
 
@@ -273,7 +277,7 @@ def test_every_client_learns_of_the_end(rootless, connected):
     clients[0].signal(signal.SIGINT)
     for client in clients:
         assert client.receive_until(Kind.EXITED).fields["status"] == 128 + signal.SIGINT
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGINT
 
 
@@ -289,7 +293,7 @@ def test_client_that_goes_away_leaves_the_container_of_another(rootless, connect
     client.close()
     assert_stays(lambda: process.poll() is None)
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def test_client_of_another_version_is_told_and_the_container_goes_on(rootless):
@@ -301,7 +305,7 @@ def test_client_of_another_version_is_told_and_the_container_goes_on(rootless):
     connection.close()
     assert process.poll() is None
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def test_garbage_from_a_client_is_answered_once_and_the_container_goes_on(rootless):
@@ -314,7 +318,7 @@ def test_garbage_from_a_client_is_answered_once_and_the_container_goes_on(rootle
     end.close()
     assert process.poll() is None
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def test_socket_is_for_its_user_only(rootless):
@@ -323,7 +327,7 @@ def test_socket_is_for_its_user_only(rootless):
     for each in (directory, directory.parent):
         assert each.stat().st_mode & 0o077 == 0
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert not directory.exists()
 
 
@@ -331,7 +335,7 @@ def test_socket_of_a_killed_monitor_is_no_monitor(rootless, connected):
     process = start(rootless)
     directory = control_directory(rootless)
     os.kill(roles(process)[0], signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     with pytest.raises(NotFoundError, match="no monitor listens"):
         connected(directory)
     rootless("ps", "-a").ok()
@@ -346,7 +350,7 @@ def test_directory_of_another_mode_is_refused(rootless, connected):
         connected(directory)
     os.chmod(directory, 0o700)
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
 
 
 def test_long_runtime_directory_has_room_for_a_socket(rootless, tmp_path):
@@ -374,7 +378,7 @@ def test_monitor_that_is_killed_before_its_first_word_is_one_line(rootless, tmp_
         (monitor,) = children(process.pid)
         os.kill(monitor, signal.SIGKILL)
         profile.write(b'{"defaultAction": "SCMP_ACT_ALLOW"}')
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 125
     assert err == (
         b"rootless: the monitor of the container was killed (signal 9) "
@@ -393,7 +397,7 @@ def test_killed_run_ends_a_container_of_several_clients(rootless, connected):
     everyone = list(children(process.pid))
     client = connected(control_directory(rootless))
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert client.receive_until(Kind.EXITED).fields["status"] == 128 + signal.SIGKILL
     client.close()
     assert_gone(everyone)
@@ -402,7 +406,7 @@ def test_killed_run_ends_a_container_of_several_clients(rootless, connected):
 def test_sigterm_while_the_end_is_reported_is_no_failure(rootless):
     for number in range(8):
         process = rootless.popen("run", "--name", "one", "-i", "--rootfs", "/", "cat")
-        wait_until(lambda: rootless("exec", "one", "true").status == 0, 60)
+        wait_until(lambda: rootless("exec", "one", "true").status == 0)
         (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
         monitor = os.pidfd_open(json.loads(record.read_bytes())["monitor_pid"])
         process.stdin.close()
@@ -412,5 +416,5 @@ def test_sigterm_while_the_end_is_reported_is_no_failure(rootless):
             pause.wait(0.0005 * (number + 1))
         os.close(monitor)
         assert process.stderr.read() == b""
-        assert process.wait(60) in {0, 128 + signal.SIGKILL}
+        assert process.wait(120) in {0, 128 + signal.SIGKILL}
         rootless("rm", "one").ok()

@@ -26,7 +26,7 @@ class OldKernel:
             env=self.env | {"PYTHON": sys.executable},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
             **options,
         )

@@ -18,7 +18,7 @@ def ended(rootless, words, prepare: Callable[[], None] = lambda: None, **streams
     given = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE) | streams
     argv = [sys.executable, "-m", "rootless", *words]
     return subprocess.run(
-        argv, env=rootless.env, check=False, text=True, preexec_fn=prepare, timeout=60, **given
+        argv, env=rootless.env, check=False, text=True, preexec_fn=prepare, timeout=120, **given
     )
 
 

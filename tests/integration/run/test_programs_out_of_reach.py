@@ -23,5 +23,5 @@ def test_process_that_has_files_written_out_is_not_to_be_opened(rootless, busybo
     for _ in range(10):
         rootless("diff", "watcher").ok()
     (tmp_path / "stop").touch()
-    seen, _ = process.communicate(timeout=30)
+    seen, _ = process.communicate(timeout=120)
     assert set(seen.decode().split()) <= {"/bin/sh", "/bin/busybox"}

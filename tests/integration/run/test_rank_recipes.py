@@ -18,13 +18,13 @@ def container(box):
     first = box.popen(*RUN, "box:1", "sh", "-c", "echo up; read line")
     assert first.stdout.readline() == b"up\n"
     yield box
-    first.communicate(b"\n", timeout=60)
+    first.communicate(b"\n", timeout=120)
 
 
 def output(box, *arguments, variables=None, **popen):
     """What a rank writes, after making sure that it succeeds."""
     process = box.popen(*RUN, *arguments, env={**box.env, **(variables or {})}, **popen)
-    text, errors = process.communicate(timeout=60)
+    text, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return text.decode()
 
@@ -40,7 +40,7 @@ def test_recipe_is_there_as_long_as_the_container(box):
     found = recipes(box)
     assert len(found) == 4  # of two command lines, with their locks
     assert {each.stat().st_mode & 0o777 for each in found} == {0o600}
-    first.communicate(b"\n", timeout=60)
+    first.communicate(b"\n", timeout=120)
     wait_until(lambda: not recipes(box))
 
 
@@ -98,7 +98,7 @@ def test_descriptors_are_preserved_again(container):
             *asked, preexec_fn=lambda read=read: os.dup2(read, 3), close_fds=False
         )
         os.close(read)
-        assert process.communicate(timeout=60)[0] == text
+        assert process.communicate(timeout=120)[0] == text
     refused = [container(*RUN, "--preserve-fds", "9", "box:1", "true") for _ in range(2)]
     assert {each.status for each in refused} == {125}
     assert len({each.stderr for each in refused}) == 1
@@ -110,8 +110,8 @@ def test_others_go_on_when_the_rank_that_writes_the_recipe_is_killed(container):
     wait_until(lambda: len([each for each in recipes(container) if each.suffix == ".lock"]) == 2)
     waiting = container.popen(*RUN, "--env-file", "/dev/stdin", "box:1", "true")
     slow.send_signal(signal.SIGKILL)
-    slow.communicate(timeout=60)
-    waiting.communicate(b"A=1\n", timeout=60)
+    slow.communicate(timeout=120)
+    waiting.communicate(b"A=1\n", timeout=120)
     assert waiting.returncode == 0
 
 
@@ -126,4 +126,4 @@ def test_container_of_its_own_whose_command_has_the_option(box):
     first = box.popen("run", "--rm", "box:1", "sh", "-c", "echo up; read line", "--join")
     assert first.stdout.readline() == b"up\n"
     assert box("run", "--rm", "box:1", "sh", "-c", "echo up; read line", "--join").status == 1
-    first.communicate(b"\n", timeout=60)
+    first.communicate(b"\n", timeout=120)

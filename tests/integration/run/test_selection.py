@@ -147,7 +147,7 @@ def test_wait_for_a_condition_returns_when_it_is_true(rootless):
     ]
     with subprocess.Popen(argv, env=rootless.env, stdout=subprocess.PIPE, text=True) as waiting:
         rootless("start", "one").ok()
-        assert waiting.communicate(timeout=30)[0] == "-1\n"
+        assert waiting.communicate(timeout=120)[0] == "-1\n"
     rootless("stop", "-t", "5", "one").ok()
     assert rootless("wait", "--condition", "stopped", "one").ok().stdout == "0\n"
     assert (
@@ -246,7 +246,7 @@ def test_times_beyond_what_poll_takes_do_not_end_the_monitor(rootless):
     assert_stays(lambda: len(names(rootless, "--filter", "status=running")) == 4)
     assert rootless("healthcheck", "run", "three").ok().stdout == ""
     assert rootless("kill", "four").ok().stdout == "four\n"
-    assert waiting.wait(30) == 0
+    assert waiting.wait(120) == 0
     assert rootless("stop", "-t", "5", "one").ok().stdout == "one\n"
     assert rootless("inspect", "-f", "{{.State.ExitCode}}", container_id).ok().stdout == "0\n"
 

@@ -46,7 +46,7 @@ def other(box, tmp_path):
             env=box.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)

@@ -206,7 +206,7 @@ def test_containers_that_start_at_one_time_share_one_server(box):
         assert each.stdout.readline() == b"up\n"
     assert len(volume_servers(box)) == 1
     for each in running:
-        each.communicate(b"\n", timeout=60)
+        each.communicate(b"\n", timeout=120)
         assert each.returncode == 0
     wait_until(lambda: has_no_server(box))
 

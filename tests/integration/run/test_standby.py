@@ -118,7 +118,7 @@ def test_what_is_written_is_logged_and_copied_to_who_attaches(box, tmp_path):
 
 def test_the_restart_policy_holds(box):
     monitor = start(box, "--restart", "on-failure:1", "box:1", "sh", "-c", "sleep 12; exit 3")
-    assert box("wait", "c1", timeout=60).ok().stdout == "3\n"
+    assert box("wait", "c1", timeout=120).ok().stdout == "3\n"
     wait_until(lambda: state(box) == "exited 3")
     assert record_of(box)["restart_count"] == 1
     assert not os.path.exists(f"/proc/{monitor}")
@@ -182,9 +182,9 @@ def test_clients_stay_connected(box):
     assert state(box) == "paused 0"
     box("unpause", "c1").ok()
     wait_until(lambda: stands_by(monitor))
-    assert running.communicate(b"through\n", timeout=30)[0] == b"through\n"
+    assert running.communicate(b"through\n", timeout=120)[0] == b"through\n"
     assert running.returncode == 7
-    assert waiting.communicate(timeout=30)[0] == b"7\n"
+    assert waiting.communicate(timeout=120)[0] == b"7\n"
 
 
 def test_signals_and_the_end_of_the_first_client(box):
@@ -194,7 +194,7 @@ def test_signals_and_the_end_of_the_first_client(box):
         record = record_of(box)
         wait_until(lambda: stands_by(record["monitor_pid"]))  # noqa: B023 - called at once
         running.send_signal(number)
-        assert running.wait(30) == status
+        assert running.wait(120) == status
         wait_until(lambda: not os.path.exists(f"/proc/{record['pid']}"))  # noqa: B023
         wait_until(lambda: not box("ps", "-aq").ok().stdout)
 
@@ -251,7 +251,7 @@ def test_later_ranks_join_a_container_that_stands_by(box):
     mount = "readlink /proc/self/ns/mnt"
     there = os.readlink(f"/proc/{first.pid}/ns/mnt")
     assert box("run", *options, "sh", "-c", mount).ok().stdout.strip() == there
-    first.communicate(b"\n", timeout=30)
+    first.communicate(b"\n", timeout=120)
     wait_until(lambda: not os.path.exists(f"/proc/{monitor}"))
 
 
@@ -284,5 +284,5 @@ def test_a_monitor_stays_awake_whose_modules_have_been_replaced(box, tmp_path):
 def run_detached(box, tree, *words):
     """Run a container `c1` in the background with the modules of a tree."""
     running = start_from(box, tree, "run", "-d", "--name", "c1", *words)
-    running.communicate(timeout=60)
+    running.communicate(timeout=120)
     assert running.returncode == 0

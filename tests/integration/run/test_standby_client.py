@@ -72,7 +72,7 @@ def test_a_client_that_stands_by_takes_little_memory_and_keeps_its_name(box):
     assert running.stdout.readline() == b"through\n"
     assert command_line(running.pid).endswith(shown)
     wait_until(lambda: stands_by(running.pid))  # and once more
-    assert running.communicate(b"last\n", timeout=30)[0] == b"last\n"
+    assert running.communicate(b"last\n", timeout=120)[0] == b"last\n"
     assert running.returncode == 7
     assert containers(box) == ""
 
@@ -83,14 +83,14 @@ def test_signals_are_passed_on(box, number):
     script = f"trap 'echo {name}; exit 5' {name}; echo up; while :; do sleep 1000 & wait; done"
     running = start(box, "box:1", "sh", "-c", script)
     running.send_signal(number)
-    assert running.communicate(timeout=30)[0] == f"{name}\n".encode()
+    assert running.communicate(timeout=120)[0] == f"{name}\n".encode()
     assert running.returncode == 5
 
 
 def test_signals_that_are_not_passed_on_end_the_client_and_the_container(box):
     running = start(box, "--sig-proxy=false", "box:1", "sh", "-c", "echo up; sleep 1000")
     running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
+    assert running.wait(120) == 130
     wait_until(lambda: containers(box) == "")
 
 
@@ -104,7 +104,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(box):
     running.send_signal(signal.SIGHUP)
     assert_stays(lambda: stands_by(running.pid), 1)
     running.kill()
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
     wait_until(lambda: containers(box) == "")
 
 
@@ -116,13 +116,13 @@ def test_the_end_of_its_reader_reaches_the_container(box):
     running.stdout.close()
     running.stdout = None
     wait_until((shared / "done").exists)
-    running.wait(30)
+    running.wait(120)
 
 
 def test_a_killed_monitor_is_reported(box):
     running = start(box, "box:1", "sh", "-c", "echo up; exec sleep 1000")
     os.kill(monitor_of(box), signal.SIGKILL)
-    complaint = running.communicate(timeout=30)[1].decode()
+    complaint = running.communicate(timeout=120)[1].decode()
     assert complaint == (
         "rootless: the monitor of the container was killed (signal 9), and the container with it\n"
     )
@@ -186,7 +186,7 @@ def test_a_client_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     running.stdin.flush()
     assert running.stdout.readline() == b"more\n"
     wait_until(lambda: stands_by(running.pid))  # and once more
-    running.communicate(b"\n", timeout=30)
+    running.communicate(b"\n", timeout=120)
     assert running.returncode == 7
 
 
@@ -195,7 +195,7 @@ def test_a_client_stays_awake_whose_modules_have_been_replaced(box, tmp_path):
     running = run_from(box, tree)
     replace_module(tree, "rootless/supervisor/foreground.py")
     assert_stays(lambda: not stands_by(running.pid), 6)
-    running.communicate(b"\n\n", timeout=30)
+    running.communicate(b"\n\n", timeout=120)
     assert running.returncode == 7
 
 

@@ -26,7 +26,7 @@ def test_attach_shows_what_comes_later_and_returns_the_status(box):
     box("run", "-d", "--name", "c1", *SERVER, ENDS).ok()
     attached = standing_by(box, "attach", "--no-stdin", "c1")
     box("stop", "c1").ok()
-    assert attached.communicate(timeout=30) == (b"bye\n", b"")
+    assert attached.communicate(timeout=120) == (b"bye\n", b"")
     assert attached.returncode == 5
 
 
@@ -42,7 +42,7 @@ def test_attach_passes_on_input_and_signals(box):
     attached.send_signal(signal.SIGUSR1)
     assert attached.stdout.readline() == b"usr1\n"
     box("kill", "c1").ok()
-    attached.communicate(timeout=30)
+    attached.communicate(timeout=120)
     assert attached.returncode == 137
 
 
@@ -50,7 +50,7 @@ def test_an_attached_start_returns_the_status(box):
     box("create", "--name", "c1", *SERVER, ENDS).ok()
     started = standing_by(box, "start", "-a", "c1")
     started.send_signal(signal.SIGTERM)
-    assert started.communicate(timeout=30) == (b"bye\n", b"")
+    assert started.communicate(timeout=120) == (b"bye\n", b"")
     assert started.returncode == 5
 
 
@@ -62,7 +62,7 @@ def test_wait_prints_the_status_of_each_container(box):
     assert waiting.stdout.readline() == b"5\n"
     wait_until(lambda: stands_by(waiting.pid))
     box("kill", "c2").ok()
-    out, err = waiting.communicate(timeout=30)
+    out, err = waiting.communicate(timeout=120)
     assert out == b"137\n"
     assert err.count(b"\n") == 1
     assert b"nosuch" in err
@@ -74,7 +74,7 @@ def test_wait_of_a_killed_monitor_goes_on_with_what_is_recorded(box):
     waiting = standing_by(box, "wait", "c1")
     monitor = int(box("inspect", "-f", "{{.State.ConmonPid}}", "c1").ok().stdout)
     os.kill(monitor, signal.SIGKILL)
-    assert waiting.communicate(timeout=30)[0] == b"137\n"
+    assert waiting.communicate(timeout=120)[0] == b"137\n"
     assert waiting.returncode == 0
 
 
@@ -82,7 +82,7 @@ def test_an_interrupt_ends_wait_and_not_the_container(box):
     box("run", "-d", "--name", "c1", *SERVER, ENDS).ok()
     waiting = standing_by(box, "wait", "c1")
     waiting.send_signal(signal.SIGINT)
-    assert waiting.communicate(timeout=30) == (b"", b"")
+    assert waiting.communicate(timeout=120) == (b"", b"")
     assert waiting.returncode == 130
     assert box("ps", "-q", "--filter", "name=c1").ok().stdout
 
@@ -93,6 +93,6 @@ def test_a_status_that_cannot_be_printed_is_one_line(box):
         waiting = box.popen("wait", "c1", stdout=full)
         wait_until(lambda: stands_by(waiting.pid))
         box("stop", "c1").ok()
-        _, err = waiting.communicate(timeout=30)
+        _, err = waiting.communicate(timeout=120)
     assert err == b"rootless: cannot write the output: no space left on device\n"
     assert waiting.returncode == 1

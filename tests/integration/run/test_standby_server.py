@@ -54,7 +54,7 @@ def test_files_and_descriptors_outlive_standing_by(box, options):
     running = start(box, f"{prepare}; {before}; echo up; read x; {after}; exit 7", *options)
     server = server_of(box)
     assert memory_of(server) < MEMORY
-    output, _ = running.communicate(b"\n", timeout=60)
+    output, _ = running.communicate(b"\n", timeout=120)
     assert output == b"one\none\nheld\none\ntwo\nb\ng\ni\n"
     assert running.returncode == 7
     wait_until(lambda: not os.path.exists(f"/proc/{server}"))
@@ -68,7 +68,7 @@ def test_a_server_that_has_answered_stands_by_again(box):
     server = server_of(box)
     assert not stands_by(server)
     wait_until(lambda: stands_by(server))
-    assert running.communicate(b"more\n", timeout=60)[0] == b"/more\n"
+    assert running.communicate(b"more\n", timeout=120)[0] == b"/more\n"
 
 
 def test_report_of_copies_has_those_made_before_standing_by(box):
@@ -91,7 +91,7 @@ def test_data_in_the_cache_of_the_kernel_are_written_after_the_monitor_is_killed
     assert running.stdout.readline() == b"written\n"
     record = record_of(box)
     os.kill(record["monitor_pid"], signal.SIGKILL)
-    running.communicate(timeout=60)
+    running.communicate(timeout=120)
     wait_until(lambda: not os.path.exists(f"/proc/{record['server_pid']}"))
     assert (directory_of(box) / "upper/f").read_text() == "first\nsecond\n"
 
@@ -111,7 +111,7 @@ def test_server_that_is_killed_while_it_stands_by_is_replaced(box):
     before = server_of(box)
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: server_of(box) not in {0, before})
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
 
 
 def test_signals_of_a_scheduler_end_neither_server_nor_monitor(box):
@@ -121,7 +121,7 @@ def test_signals_of_a_scheduler_end_neither_server_nor_monitor(box):
     for number in (signal.SIGALRM, signal.SIGUSR2, signal.SIGXCPU, signal.SIGHUP):
         os.kill(server, number)
         os.kill(monitor, number)
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
     assert running.returncode == 0
     assert "killed" not in (directory_of(box) / "engine.log").read_text()
 
@@ -131,7 +131,7 @@ def test_upgrade_replaces_a_server_that_stands_by(box):
     before = server_of(box)
     assert box("system", "upgrade-servers").ok().stdout == "c1\n"
     assert server_of(box) != before
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
 
 
 @pytest.mark.parametrize("packs", [True, False])
@@ -142,7 +142,7 @@ def test_server_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     running = run_from(box, tree)
     wait_until(lambda: stands_by(server_of(box)))
     install_another_release(tree)
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
     assert running.returncode == 0
 
 
@@ -156,7 +156,7 @@ def test_server_that_a_resumed_monitor_forked_goes_on_with_its_own_modules(box, 
     wait_until(lambda: server_of(box) not in {0, before})
     wait_until(lambda: stands_by(server_of(box)))
     install_another_release(tree)
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
     assert running.returncode == 0
 
 
@@ -165,7 +165,7 @@ def test_server_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
     running = run_from(box, tree)
     replace_module(tree, "unionfs/union.py")
     assert_stays(lambda: not stands_by(server_of(box)), 8)
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
 
 
 def test_server_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tmp_path):
@@ -175,7 +175,7 @@ def test_server_stays_awake_when_the_program_that_waits_cannot_be_loaded(box, tm
     for path in (tree / "rootless/supervisor/standby").glob("*.py"):
         path.write_text("raise RuntimeError('of another release')\n")
     assert_stays(lambda: not stands_by(server_of(box)), 8)
-    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.communicate(b"\n", timeout=120)[0] == b"held\n"
     assert running.returncode == 0
 
 

@@ -26,7 +26,7 @@ def status_of(rootless):
 
 def with_input(rootless, data, *words):
     process = rootless.popen(*words)
-    out, err = process.communicate(data, timeout=60)
+    out, err = process.communicate(data, timeout=120)
     return out, err, process.returncode
 
 
@@ -84,7 +84,7 @@ def test_container_that_runs_is_attached_to(rootless, created):
         assert os.read(client.stdout.fileno(), 2) == b"x\n"
     rootless("stop", "held").ok()
     for client in clients:
-        out, err = client.communicate(timeout=60)
+        out, err = client.communicate(timeout=120)
         assert (out[-4:], err, client.returncode) == (b"end\n", b"", 3)
 
 
@@ -102,7 +102,7 @@ def test_signal_reaches_the_container_which_outlives_a_client_that_is_killed(roo
         client = rootless.popen("start", "-a", "held")
         assert os.read(client.stdout.fileno(), 2) == b"x\n"
         client.send_signal(number)
-        client.communicate(timeout=60)
+        client.communicate(timeout=120)
     assert client.returncode == 3
     assert rootless("logs", "-n", "1", "held").ok().stdout == "end\n"
 
@@ -112,7 +112,7 @@ def test_client_without_signals_ends_alone(rootless, created):
     client = rootless.popen("start", "-a", "--sig-proxy=false", "held")
     assert os.read(client.stdout.fileno(), 2) == b"x\n"
     client.send_signal(signal.SIGTERM)
-    client.communicate(timeout=60)
+    client.communicate(timeout=120)
     assert client.returncode == -signal.SIGTERM
     assert status_of(rootless) == "running"
 
@@ -129,7 +129,7 @@ def test_terminal_is_the_callers(rootless, created):
             shown += piece
     except OSError:
         pass  # EIO: the last process has closed it
-    assert process.wait(60) == 4
+    assert process.wait(120) == 4
     assert b"got typed\r\n" in shown
     os.close(master)
 

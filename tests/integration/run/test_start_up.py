@@ -54,7 +54,7 @@ def modules_after(program, env=None):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert result.returncode == 0, result.stderr
@@ -83,7 +83,7 @@ def test_command_line_alone_imports_little(words):
         [sys.executable, "-c", program, *words],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     imported = set(result.stdout.split())
@@ -104,7 +104,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
             env=env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert (result.returncode, result.stdout) == (0, "hello\n"), result.stderr

@@ -58,7 +58,7 @@ def test_output_is_written_to_files_and_appended(rootless, tmp_path):
     for mode in ("wb", "ab"):
         with path.open(mode) as file:
             process = rootless.popen("run", "--rm", "--rootfs", "/", "echo", mode, stdout=file)
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
     assert path.read_text() == "wb\nab\n"
 
 
@@ -82,7 +82,7 @@ def test_gigabyte_of_output_arrives_whole_without_growth(rootless):
             now = resident_kilobytes(process.pid)
             before = before or now
             most = max(most, now)
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     assert count == GIGABYTE
     assert most - before < 8192
     process.communicate()
@@ -94,26 +94,26 @@ def test_slow_reader_slows_the_writer_down(rootless, tmp_path):
         "run", "--rm", "-v", f"{tmp_path}:/data", "--rootfs", "/", "sh", "-c", script
     )
     written = tmp_path / "n"
-    wait_until(written.exists, 60)
+    wait_until(written.exists)
     # Three pipes of 64 KiB and what the monitor has read at once hold it all. The file is empty for a
     # moment each time that it is written.
     assert int(settled(written.read_text) or 0) * 17 < 5 * 65536
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
 
 
 def test_reader_that_goes_away_ends_the_writer(rootless):
     process = rootless.popen("run", "--rm", "--rootfs", "/", "yes", stdin=subprocess.DEVNULL)
     assert os.read(process.stdout.fileno(), 2) == b"y\n"
     process.stdout.close()
-    assert process.wait(60) == 128 + signal.SIGPIPE or process.returncode == 1
+    assert process.wait(120) == 128 + signal.SIGPIPE or process.returncode == 1
     process.stderr.close()
 
 
 def test_output_that_cannot_be_written_is_one_clear_line(rootless):
     with open("/dev/full", "wb") as full:
         process = rootless.popen("run", "--rm", "--rootfs", "/", "yes", stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert err == b"rootless: cannot forward the output of the container: no space left on device\n"
 
@@ -123,5 +123,5 @@ def test_closed_streams_are_as_good_as_empty(rootless):
         *("run", "--rm", "-i", "--rootfs", "/", "sh", "-c", "cat; echo x; exit 3"),
         preexec_fn=lambda: os.closerange(0, 3),
     )
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
     assert process.returncode == 3

@@ -67,7 +67,7 @@ def test_namespaces_that_are_switched_off_are_named_with_the_remedy(rootless, ki
             env=rootless.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert result.returncode == status, result.stderr

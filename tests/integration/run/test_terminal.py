@@ -133,7 +133,7 @@ def test_detached_container_writes_more_than_a_terminal_holds_and_ends(
     user.type(DETACHED)
     assert user.wait() == 0
     (tmp_path / "go").touch()
-    wait_until(lambda: "fred" not in rootless("ps", "-a").ok().stdout, 60)
+    wait_until(lambda: "fred" not in rootless("ps", "-a").ok().stdout)
     assert (tmp_path / "done").exists()
 
 
@@ -235,7 +235,7 @@ def until_stopped(user):
         user.type(b"jobs\n")
         return b"Stopped" in user.expect(CALLERS_PROMPT)
 
-    wait_until(stopped, 30)
+    wait_until(stopped)
 
 
 def test_run_that_is_stopped_from_elsewhere_gives_the_terminal_back_and_takes_it_again(job_shell):

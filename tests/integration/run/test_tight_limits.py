@@ -182,7 +182,7 @@ class TestFullQuota:
             disk.fails(grow="EDQUOT")
             run.stdin.write(b"go\n")
             run.stdin.flush()
-            err = run.communicate(timeout=60)[1]
+            err = run.communicate(timeout=120)[1]
             assert run.returncode == 7, err
             # The kernel writes its cache back when the file is closed, and then knows no other error.
             assert b"No space left on device" in err

@@ -39,7 +39,7 @@ ANSWER = ("sed", "-u", "s/^/got:/")
 def type_to_program(window, line):
     """Type a line to `ANSWER` until it has one: the shell's line editor keeps what is typed before it has
     given the terminal to the program."""
-    wait_until(lambda: window.run(line) or f"\ngot:{line}" in window.screen(), 60)
+    wait_until(lambda: window.run(line) or f"\ngot:{line}" in window.screen())
 
 
 def status_of(rootless, name="held"):

@@ -169,5 +169,5 @@ def test_stats_stream(rootless, container):
     process = rootless.popen("stats", "--format", "{{.Name}} {{.PIDs}}")
     assert [process.stdout.readline() for _ in range(3)] == [b"c1 1\n"] * 3
     os.kill(process.pid, 2)
-    assert process.wait(20) == 130
+    assert process.wait(120) == 130
     assert b"Traceback" not in process.stderr.read()

@@ -21,7 +21,7 @@ def directory(tmp_path):
 
 def output(rootless, *words):
     process = rootless.popen(*words)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -122,7 +122,7 @@ def test_command_works_in_a_directory_that_is_gone(rootless, tmp_path, words, st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         stdin=subprocess.DEVNULL,
     )
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
@@ -134,7 +134,7 @@ def test_changes_are_shown_escaped_on_a_terminal(rootless):
     assert rootless("run", "--name", "box", "--rootfs", "/", "sh", "-c", script).status == 0
     assert b"A /tmp/a\n\x1b[31mbb\xffd\n" in output(rootless, "diff", "box")[1]
     master, slave = pty.openpty()
-    assert rootless.popen("diff", "box", stdout=slave).wait(60) == 0
+    assert rootless.popen("diff", "box", stdout=slave).wait(120) == 0
     os.close(slave)
     shown = os.read(master, 1 << 16)
     os.close(master)

@@ -34,7 +34,7 @@ def test_container_goes_on_with_another_server(rootless):
     assert after != before
     with open(f"/proc/{after}/cmdline", "rb") as file:
         assert b"rootless.supervisor.file_servers.executed" in file.read()
-    output, errors = running.communicate(b"\n", timeout=30)
+    output, errors = running.communicate(b"\n", timeout=120)
     assert output == b"held\n"
     assert b"No such file" in errors
     wait_until(lambda: not os.path.exists(f"/proc/{after}"))
@@ -54,7 +54,7 @@ def test_server_that_does_not_come_up_leaves_the_old_one(rootless, executable, m
         client.receive_until(Kind.DONE)
     client.close()
     assert server_of(rootless) == before
-    output, _ = running.communicate(b"\n", timeout=30)
+    output, _ = running.communicate(b"\n", timeout=120)
     assert output == b"fine\n"
 
 
@@ -67,9 +67,9 @@ def test_server_that_does_not_understand_the_description_is_replaced_by_one_that
         module.write("def unpack(_): raise TypeError('of another release')\n")
     before = server_of(rootless)
     upgrade = start_from(rootless, tree, "system", "upgrade-servers")
-    assert upgrade.communicate(timeout=60)[0] == b"c1\n"
+    assert upgrade.communicate(timeout=120)[0] == b"c1\n"
     wait_until(lambda: is_own_server(server_of(rootless), before))
-    output, _ = running.communicate(b"\n", timeout=30)
+    output, _ = running.communicate(b"\n", timeout=120)
     assert output == b"fine\n"
 
 

@@ -24,7 +24,7 @@ from tests.support.images import busybox_tar
 from tests.support.run_flags import flags_to_options
 
 ID = "0123456789abcdef" * 4
-BOUND = 20
+BOUND = 120
 
 
 class Result(NamedTuple):
@@ -127,7 +127,7 @@ class Box:
 def unpack(archive: Path, directory: Path) -> None:
     """By tar(1): tarfile has a filter only from Python 3.11.4 on, and warns without one from 3.12 on."""
     directory.mkdir()
-    subprocess.run(["tar", "-xf", archive, "-C", directory], check=True, timeout=60)
+    subprocess.run(["tar", "-xf", archive, "-C", directory], check=True, timeout=120)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def sh(rootless: Rootless, script: str, name: str = "box") -> str:
 def state(rootless: Rootless, name: str = "box") -> dict[str, object]:
     """Everything below PLACE: what it is, and what it holds."""
     copied = rootless.popen("cp", f"{name}:{PLACE}", "-")
-    archive, errors = copied.communicate(timeout=60)
+    archive, errors = copied.communicate(timeout=120)
     assert copied.returncode == 0, errors
     found: dict[str, object] = {}
     with tarfile.open(fileobj=BytesIO(archive)) as members:
@@ -115,7 +115,7 @@ def test_what_is_open_and_mapped_goes_on_and_leaves_the_snapshot(rootless: Rootl
         writer.stdin.flush()
         assert writer.stdout.readline() == b"done\n"
     writer.stdin.close()
-    assert writer.wait(30) == 0
+    assert writer.wait(120) == 0
     names = ("open", "other name", "mapped")
 
     def content() -> list[bytes]:
@@ -431,7 +431,7 @@ def test_snapshots_each_second(rootless: Rootless) -> None:
     script = f"mkdir {PLACE}; while :; do date +%s.%N > {PLACE}/now; done"
     command = ("--rootfs", "/", "sh", "-c", script)
     rootless("run", "-d", "--name", "box", "--snapshot-each", "1", *command).ok()
-    wait_until(lambda: len(rootless("snapshots", "-q", "box").ok().stdout.split()) >= 3, 60)
+    wait_until(lambda: len(rootless("snapshots", "-q", "box").ok().stdout.split()) >= 3)
     rootless("stop", "-t", "0", "box").ok()
     rootless("rollback", "box", "1").ok()
     first = state(rootless)
@@ -473,7 +473,7 @@ def test_limit_counts_what_is_frozen(rootless: Rootless) -> None:
         rootless("restart", "-t", "0", "box").ok()
     rootless("exec", "box", "sh", "-c", f"head -c 2000000 /dev/zero > {PLACE}/file").ok()
     rootless("rollback", "--force", "box", "1").ok()
-    copied = rootless.popen("cp", f"box:{PLACE}/file", "-").communicate(timeout=60)[0]
+    copied = rootless.popen("cp", f"box:{PLACE}/file", "-").communicate(timeout=120)[0]
     assert len(copied) > 5_000_000
 
 

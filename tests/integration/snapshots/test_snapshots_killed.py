@@ -53,7 +53,7 @@ def number(rootless: Rootless, name: str = "box") -> int:
 def check_state(rootless: Rootless, name: str, least: int) -> None:
     """Of a container that does not run: each file is whole, and as new as what was synced at that time."""
     copied = rootless.popen("cp", f"{name}:/srv/work", "-")
-    archive, errors = copied.communicate(timeout=60)
+    archive, errors = copied.communicate(timeout=120)
     assert copied.returncode == 0, errors
     with tarfile.open(fileobj=BytesIO(archive)) as members:
         # Between the two renames the directory has the other name.

@@ -79,7 +79,7 @@ def test_postgresql(rootless: Rootless, services_image: Path) -> None:
         return rootless("exec", name, *PSQL, text).ok().stdout.strip()
 
     def wait(name: str) -> None:
-        wait_until(lambda: rootless("exec", name, *PSQL, "select 1").status == 0, 60)
+        wait_until(lambda: rootless("exec", name, *PSQL, "select 1").status == 0)
 
     rootless("import", services_image, "services", timeout=180).ok()
     user = (

@@ -184,7 +184,7 @@ def test_killed_slim_leaves_neither_image_nor_container(box, number):
     containers = list_of_containers(box)
     wait_until(lambda: any(is_running(each) for each in containers()), alive=process)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(120)
     wait_until(lambda: not containers())
     assert_nothing_is_left(box)
     box("image", "slim", "box:1", "--", "true").ok()
@@ -239,6 +239,6 @@ def test_another_tool_reads_it(box, tmp_path):
         ["skopeo", "inspect", "--config", f"oci-archive:{tmp_path}/a.tar"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     assert json.loads(found.stdout)["config"]["Labels"] == {"kind": "test"}

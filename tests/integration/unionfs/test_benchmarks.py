@@ -159,10 +159,10 @@ def test_killed_run_keeps_its_results_and_leaves_no_files(tmp_path, number):
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until(lambda: len(_rounds(numbers)) > 1, 120)
+        wait_until(lambda: len(_rounds(numbers)) > 1)
         run.send_signal(number)
-        run.wait(60)
-        wait_until(lambda: not list(tmp_path.glob("rl-bench-*")), 60)
+        run.wait(120)
+        wait_until(lambda: not list(tmp_path.glob("rl-bench-*")))
     finally:
         run.kill()
     found = json.loads(numbers.read_text())

@@ -96,7 +96,7 @@ def test_union_shows_and_keeps_ids_as_an_idmapped_mount_shifts_them(tmp_path):
     namespace = ["unshare", "--map-root-user", "--map-auto", "--mount"]
     program = [sys.executable, "-c", PROGRAM, str(tmp_path), "device", str(FIRST)]
     done = subprocess.run(
-        [*namespace, *program], capture_output=True, text=True, timeout=60, check=False
+        [*namespace, *program], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

@@ -50,7 +50,7 @@ def test_mount_says_what_it_is(union):
 def birth(path: Path) -> int:
     """statx(2), which Python has not."""
     command = ["stat", "-c", "%W", str(path)]
-    return int(subprocess.run(command, capture_output=True, check=True, timeout=20).stdout)
+    return int(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)
 
 
 @pytest.mark.usefixtures("device_only")

@@ -30,7 +30,7 @@ def in_kernel(top: str, script: str) -> str:
         ["unshare", "-Urm", "sh", "-c", KERNEL.format(top=top, script=script)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,7 @@ def test_upper_of_a_mount_with_default_options_means_the_same_to_every_union(tmp
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "EXDEV\nsame\n"), done.stderr

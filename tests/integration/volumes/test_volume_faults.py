@@ -109,6 +109,6 @@ def test_name_of_a_dead_container_with_volumes_is_taken_by_one_with_volumes(many
     record = next((many.data / "rootless/containers").glob("*/container.json"))
     os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
     done = many(
-        "run", "--rm", "--name", "web", "-v", "data:/data", "many", "echo", "up", timeout=30
+        "run", "--rm", "--name", "web", "-v", "data:/data", "many", "echo", "up", timeout=120
     )
     assert done.ok().stdout == "up\n"

@@ -207,7 +207,7 @@ def test_two_containers_share_locks(rootless):
     first = rootless.popen("run", *options)
     assert [first.stdout.readline(), first.stdout.readline()] == [b"flock\n", b"lockf\n"]
     assert rootless("run", *options).ok().stdout == "busy\nbusy\n"
-    first.communicate(timeout=60)
+    first.communicate(timeout=120)
     assert rootless("run", *options).ok().stdout == "flock\nlockf\n"
 
 
@@ -227,7 +227,7 @@ def test_two_containers_share_mapped_memory(rootless):
     options = ("--rm", "-v", "data:/mnt", "--rootfs", "/", sys.executable, "-c", script)
     first = rootless.popen("run", *options, "a")
     assert rootless("run", *options, "b").ok().stdout == "seen\n"
-    assert first.communicate(timeout=60)[0] == b"seen\n"
+    assert first.communicate(timeout=120)[0] == b"seen\n"
 
 
 def test_read_only_volume(box):
@@ -415,7 +415,7 @@ def test_file_servers_that_are_killed_again_and_again_end_the_container(box):
             os.kill(pid, signal.SIGKILL)
         return box("ps", "-q").ok().stdout == ""
 
-    wait_until(kill_and_look, 60)
+    wait_until(kill_and_look)
     state = json.loads(box("inspect", "web").ok().stdout)[0]["State"]
     assert state["ExitCode"] != 0
     assert state["Error"] == "the file server of volume data was killed"
@@ -444,7 +444,7 @@ def test_containers_that_start_at_once_share_one_server(box):
     )
     running = [box.popen(*options) for _ in range(6)]
     for each in running:
-        output, errors = each.communicate(timeout=60)
+        output, errors = each.communicate(timeout=120)
         assert (each.returncode, errors) == (0, b""), output
     assert (data(box) / "f").read_text() == "x\n" * 6
     assert servers(box) == []

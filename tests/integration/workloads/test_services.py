@@ -42,7 +42,7 @@ def start_postgres(rootless: Rootless, name: str, *options: str) -> None:
 
 
 def wait_for_postgres(rootless: Rootless, name: str) -> None:
-    wait_until(lambda: rootless("exec", name, *PSQL, "select 1").status == 0, 60)
+    wait_until(lambda: rootless("exec", name, *PSQL, "select 1").status == 0)
 
 
 def sql(rootless: Rootless, name: str, text: str) -> str:

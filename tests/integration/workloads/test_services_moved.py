@@ -100,7 +100,7 @@ def wait_for(engine: Engine, service: Service, *, written: bool = True) -> None:
         done = engine("exec", "srv", "sh", "-c", probe)
         return done.stdout == service.shown if written else done.status == 0 and done.stdout != ""
 
-    wait_until(answers, 90)
+    wait_until(answers)
 
 
 def moved(source: Engine, target: Engine, archive: Path) -> None:

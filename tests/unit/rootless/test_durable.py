@@ -104,7 +104,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path):
         assert child.stdout.readline() == "held\n"
         assert acquire_lock(tmp_path / "lock", wait=False) is None
         child.kill()
-        child.wait(10)
+        child.wait(120)
     with locked(tmp_path / "lock"):
         pass
 

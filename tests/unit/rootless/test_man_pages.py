@@ -24,7 +24,7 @@ def test_every_command_has_a_page_with_its_options():
 def test_module_writes_the_pages_to_a_directory(tmp_path):
     target = tmp_path / "man1"
     command = [sys.executable, "-m", "rootless.cli.help.man_pages", str(target)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=120)
     assert {page.name for page in target.iterdir()} == set(pages())
 
 
@@ -33,6 +33,6 @@ def test_groff_reads_every_page_without_a_warning(tmp_path):
     for name, text in pages().items():
         command = ["groff", "-man", "-Tutf8", "-ww"]
         done = subprocess.run(
-            command, check=False, input=text.encode(), capture_output=True, timeout=60
+            command, check=False, input=text.encode(), capture_output=True, timeout=120
         )
         assert (done.returncode, done.stderr) == (0, b""), name

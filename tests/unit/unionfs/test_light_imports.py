@@ -128,7 +128,7 @@ def test_finder_is_installed_where_the_compiled_files_are_its_own(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert (done.stdout.strip() == "BytecodeFinder") is installed
 
@@ -146,5 +146,5 @@ def test_site_is_executed_when_a_module_of_another_package_is_wanted() -> None:
         "print(*found)"
     )
     argv = [sys.executable, "-PS", "-c", code]
-    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "False True True\n"

@@ -32,7 +32,7 @@ class FakeSystemd:
 
     def __exit__(self, *_):
         self.listener.close()
-        self.thread.join(5)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
     def serve(self):
@@ -94,7 +94,7 @@ class FakeSystemd:
         )
 
 
-def start(fake, timeout=5.0, **options):
+def start(fake, timeout=60.0, **options):
     start_scope(fake.path, "a.scope", [42, 43], description="d", timeout=timeout, **options)
 
 
@@ -142,7 +142,7 @@ def test_systemd_that_hangs_is_given_up(tmp_path):
         pytest.raises(SystemdError, match="did not answer in time"),
     ):
         start(fake, timeout=0.2)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_socket_without_a_server_is_an_error(tmp_path):

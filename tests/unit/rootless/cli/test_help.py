@@ -88,7 +88,7 @@ def test_help_is_as_agreed(command):
         [sys.executable, "-m", "rootless", *command.split(), "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
     )
@@ -101,7 +101,7 @@ def test_help_is_as_agreed(command):
 
 def test_bare_command_prints_the_help():
     result = subprocess.run(
-        [sys.executable, "-m", "rootless"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "rootless"], capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0
     assert result.stdout.startswith("Usage: rootless")

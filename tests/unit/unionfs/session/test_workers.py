@@ -14,7 +14,7 @@ resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
 def outcome(program: str) -> str:
     """What a program prints that may have no further thread."""
     argv = [sys.executable, "-c", WITHOUT_THREADS + program]
-    return subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True, timeout=60).stdout
+    return subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True, timeout=120).stdout
 
 
 def test_work_is_done_once_without_a_thread():

@@ -77,5 +77,7 @@ def test_system_calls_do_not_load_the_other_half() -> None:
         "import sys, rootless.syscalls.processes, rootless.syscalls.mounts, rootless.syscalls.seccomp, "
         "unionfs.syscalls.files; print('ctypes' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, timeout=120
+    )
     assert done.stdout == b"False\n"

@@ -27,6 +27,6 @@ def test_sqlite_is_imported_without_functools_and_both_work_afterwards(
 ) -> None:
     code = QUERY.format(before=before)
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.stdout.strip(), done.stderr) == (after, "")

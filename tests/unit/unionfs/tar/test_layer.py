@@ -87,7 +87,7 @@ def test_sparse_files_keep_their_holes(tmp_path: Path, option: str) -> None:
         "only-a-hole",
         "after",
     ]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=120)
     layer = layer_of(tmp_path, (tmp_path / "t").read_bytes(), chunk=700)
     holes = find(layer, "holes")
     file = layer.open(holes.ref)

@@ -66,7 +66,7 @@ def test_python_and_gnu_tar_read_what_we_write(tmp_path: Path) -> None:
     path = tmp_path / "t.tar"
     path.write_bytes(whole)
     command = ["tar", "--quoting-style=literal", "-tf", path]
-    listed = subprocess.run(command, check=True, capture_output=True, timeout=30)
+    listed = subprocess.run(command, check=True, capture_output=True, timeout=120)
     assert listed.stderr == b""
     assert listed.stdout.split(b"\n")[:3] == [b"./", long, b"h"]
 

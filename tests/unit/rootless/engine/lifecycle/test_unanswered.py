@@ -74,14 +74,14 @@ def test_monitor_that_is_stopped_is_continued(process, connection):
         patch.setattr(unanswered, "_ANSWER_WAIT", 0.5)
         with pytest.raises(UnansweredError, match="container web did not answer within"):
             wait_for_answer(client, record(monitor, monitor))
-    assert monitor.wait(20) == 7  # it has got SIGCONT
+    assert monitor.wait(120) == 7  # it has got SIGCONT
 
 
 def test_container_is_ended_by_its_first_process(process):
     monitor = process(f"signal.signal({KILL_CONTAINER}, lambda *_: os._exit(7))")
     first = process("signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))")
     end_directly(record(monitor, first), signal.SIGUSR1, 20)
-    assert (first.wait(20), monitor.wait(20)) == (7, 7)
+    assert (first.wait(120), monitor.wait(120)) == (7, 7)
     end_directly(record(monitor, first), signal.SIGUSR1, 20)  # of a container that has ended
 
 
@@ -90,7 +90,7 @@ def test_first_process_that_ignores_the_signal_is_killed_after_the_time(process,
     monitor = process(f"signal.signal({KILL_CONTAINER}, signal.SIG_IGN)")
     first = process("signal.signal(signal.SIGUSR1, signal.SIG_IGN)")
     end_directly(record(monitor, first), signal.SIGUSR1, 0)
-    assert (first.wait(20), monitor.wait(20)) == (-signal.SIGKILL, -signal.SIGKILL)
+    assert (first.wait(120), monitor.wait(120)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
 def test_signal_reaches_the_first_process_and_no_other(process):
@@ -101,5 +101,5 @@ def test_signal_reaches_the_first_process_and_no_other(process):
     named = record(monitor, first)
     signal_directly(named._replace(pid_start=named.pid_start + 1), signal.SIGKILL)
     signal_directly(named, signal.SIGUSR1)
-    assert first.wait(20) == 7
+    assert first.wait(120) == 7
     assert monitor.poll() is None

@@ -75,7 +75,7 @@ def server(tmp_path):
         finally:
             os._exit(1)
     try:
-        assert select.select([reader], [], [], 10)[0]
+        assert select.select([reader], [], [], 60)[0]
         yield ENDED._replace(
             status=Status.RUNNING, server_pid=pid, server_pid_start=start_time(pid)
         )
