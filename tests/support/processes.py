@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that are children of this one's first thread (proc_pid_task(5)), by their numbers; none if it has
-    ended.
+    """The processes that are children of this one's first thread (proc_pid_task(5)), the oldest first, whose number
+    is not the lowest once the kernel has begun anew with them (pid_max, proc(5)); none if it has ended.
     """
     try:
-        return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
     except OSError:
         return []

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.named_processes import processes_named
 from tests.support.traffic import CONNECT, ROOT, serving
-from tests.support.waiting import wait_until
+from tests.support.waiting import settled, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
 
@@ -34,9 +34,9 @@ def answer(rootless):
 @pytest.mark.parametrize("which", [HOLDER, DNS])
 def test_killed_process_is_replaced(rootless, web, which):
     assert answer(rootless) == "10.77.0.3\n"
-    before = set(processes_named(rootless, which))
-    os.kill(min(before), signal.SIGKILL)
-    wait_until(lambda: set(processes_named(rootless, which)) - before)
+    before = processes_named(rootless, which)
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: set(processes_named(rootless, which)) - set(before))
     wait_until(lambda: answer(rootless) == "10.77.0.3\n")
     rootless("run", "--rm", "--network", "net", *ROOT, "python3", "-c", CONNECT, "web", "80").ok()
 
@@ -93,7 +93,7 @@ def test_starts_and_stops_leave_nothing(rootless, web):
         interfaces = rootless("exec", "side", "cat", "/proc/net/arp").ok()
         return len(os.listdir(f"/proc/{first}/fd")), interfaces.status
 
-    before = counts()
+    before = settled(counts)
     for _ in range(int(os.environ.get("ROOTLESS_TEST_STARTS", "5"))):
         rootless("run", "--rm", "--network", "net", *ROOT, "true").ok()
     wait_until(lambda: counts() == before)

@@ -29,8 +29,8 @@ def monitor_of(rootless, container_id):
 def program_of(rootless, container_id, driver):
     name = {"pasta": "passt", "slirp4netns": "slirp4netns"}[driver]
     monitor = monitor_of(rootless, container_id)
-    (pid,) = wait_until(lambda: children(monitor, name) or children(monitor, driver))
-    return pid
+    # One that was killed may not have been waited for when the next is there.
+    return wait_until(lambda: children(monitor, name) or children(monitor, driver))[-1]
 
 
 def connect(address, port):
