@@ -3,25 +3,16 @@ error, and nothing is lost."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 
 import pytest
 
-from tests.support.file_servers import kill_now_and_then
+from tests.support.file_servers import kill_now_and_then, server_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend")
-
-
-def server_of(rootless):
-    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
-    pid = json.loads(path.read_text())["server_pid"]
-    if not pid:
-        raise ProcessLookupError
-    return pid
 
 
 def kill_server(rootless):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,6 +15,14 @@ from contextlib import suppress
 from tests.support.processes import children_of
 from tests.support.rootless import Rootless
 from tests.support.waiting import let_pass, wait_until
+
+
+def server_of(rootless: Rootless) -> int:
+    """The process that serves the files of the only container. The command may be quicker than the note of it, before which
+    the record has 0, which kill(2) takes for the group of the caller.
+    """
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    return wait_until(lambda: int(json.loads(path.read_text())["server_pid"]))
 
 
 def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from tests.support.file_servers import server_of
 from tests.support.releases import (
     copied_tree,
     install_another_release,
@@ -27,10 +28,6 @@ def directory_of(box):
 
 def record_of(box):
     return json.loads((directory_of(box) / "container.json").read_text())
-
-
-def server_of(box):
-    return record_of(box)["server_pid"]
 
 
 def monitor_of(box):

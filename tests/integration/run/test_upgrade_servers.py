@@ -1,6 +1,5 @@
 """`system upgrade-servers`: another file server takes over while the container runs."""
 
-import json
 import os
 
 import pytest
@@ -8,15 +7,11 @@ import pytest
 from rootless.errors import RootlessError
 from rootless.supervisor.client import MonitorClient
 from rootless.supervisor.protocol import Kind
+from tests.support.file_servers import server_of
 from tests.support.releases import copied_tree, start_from
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend")
-
-
-def server_of(rootless):
-    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
-    return json.loads(path.read_text())["server_pid"]
 
 
 def start(rootless, script):

@@ -15,6 +15,7 @@ from io import BytesIO
 
 import pytest
 
+from tests.support.file_servers import server_of
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
@@ -91,14 +92,9 @@ def test_commands_that_are_killed_leave_a_container_that_goes_on(rootless: Rootl
     assert [each for each in os.listdir(rootless.data / "rootless/frozen") if each[0] != "."] == []
 
 
-def server(rootless: Rootless) -> int:
-    record = next((rootless.data / "rootless/containers").glob("*/container.json"))
-    return int(json.loads(record.read_text())["server_pid"])
-
-
 def kill_server(rootless: Rootless) -> None:
     with suppress(ProcessLookupError):  # it is being replaced
-        os.kill(server(rootless), signal.SIGKILL)
+        os.kill(server_of(rootless), signal.SIGKILL)
 
 
 @pytest.mark.needs("fuse-resend")

@@ -12,6 +12,7 @@ import pytest
 
 from rootless import Engine
 from rootless.tracing.trace import Kind
+from tests.support.file_servers import server_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -184,11 +185,7 @@ def test_restart_begins_a_new_trace(box):
 def test_trace_of_a_replaced_file_server_is_not_complete(box):
     box("run", "-d", "--trace", "--name", "one", "box:1", "sleep", "100").ok()
     wait_until(lambda: document(box)["accesses"])
-    state = json.loads(box("inspect", "one").ok().stdout)[0]
-    record = json.loads(
-        (box.data / f"rootless/containers/{state['Id']}/container.json").read_text()
-    )
-    os.kill(record["server_pid"], signal.SIGKILL)
+    os.kill(server_of(box), signal.SIGKILL)
 
     def is_replaced():
         box("exec", "one", "cat", "/etc/passwd")
