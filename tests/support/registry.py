@@ -11,9 +11,10 @@ import gzip
 import itertools
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -152,13 +153,35 @@ def serving(registry: FakeRegistry) -> Iterator[FakeRegistry]:
         registry.stopped.set()
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join()
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    """Its threads end with it: their descriptors are not to be counted by the next test."""
+
+    daemon_threads = False
+    block_on_close = True
     request_queue_size = 64
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self._connections: set[socket.socket] = set()
+
+    def process_request(self, request: object, client_address: object) -> None:
+        assert isinstance(request, socket.socket)
+        self._connections.add(request)
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def shutdown_request(self, request: object) -> None:
+        assert isinstance(request, socket.socket)
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        for connection in list(self._connections):
+            with suppress(OSError):  # it is closed already
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away in the middle is what some tests are about."""
@@ -466,6 +489,21 @@ def drip(data: bytes, seconds: float) -> Answer:
             handler.wfile.write(data[position : position + 1])
             if handler.state.stopped.wait(seconds):
                 break
+        return True
+
+    return answer
+
+
+def held(registry: FakeRegistry, count: int, released: threading.Event) -> Answer:
+    """The requested bytes (Range is honoured), but of those after the first `count` none before the event."""
+
+    def answer(handler: Handler, request: Request) -> bool:
+        data, start, headers = _asked(registry, request)
+        handler.answer(206 if start else 200, b"", headers)
+        handler.wfile.write(data[start : start + count])
+        while not released.wait(0.05) and not handler.state.stopped.is_set():
+            pass
+        handler.wfile.write(data[start + count :])
         return True
 
     return answer

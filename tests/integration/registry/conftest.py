@@ -15,7 +15,7 @@ from rootless.store.layout import Store
 from tests.support.registry import FakeRegistry, serving
 
 QUICK = RemoteOptions(
-    timing=Timing(connect=5, silence=1.5, slow_bytes=64), policy=Policy(first=0.01, longest=0.05)
+    timing=Timing(connect=60, silence=60, slow_bytes=64), policy=Policy(first=0.01, longest=0.05)
 )
 
 

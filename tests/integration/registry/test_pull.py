@@ -440,10 +440,9 @@ def test_dripping_server_is_left_after_a_while(registry, store, env):
 
 
 def test_registry_that_does_not_answer_is_reported_at_once(store, env):
-    started = time.monotonic()
+    options = QUICK._replace(policy=QUICK.policy._replace(first=1000, longest=1000))
     with pytest.raises(UnreachableError, match="connection refused"):
-        pull(store, "127.0.0.1:1/app", env, options=QUICK)
-    assert time.monotonic() - started < 5
+        pull(store, "127.0.0.1:1/app", env, options=options)
 
 
 # Redirects.

@@ -5,14 +5,14 @@ import json
 import os
 import random
 import re
+import threading
 
 import pytest
 
 from tests.support.images import layer_tar
-from tests.support.registry import Fault, paced
+from tests.support.registry import Fault, held
 from tests.support.waiting import wait_until
 
-PIECES = 10
 CHANCE = random.Random(4)
 SHARED = [layer_tar({f"shared{n}": CHANCE.randbytes(200_000)}) for n in range(3)]
 OWN = [layer_tar({f"own{n}": CHANCE.randbytes(100_000)}) for n in range(2)]
@@ -32,9 +32,26 @@ def put(registry, name, layers):
     return [layer["digest"] for layer in json.loads(document)["layers"]]
 
 
-def slow(registry, digests, seconds=0.15):
+def hold(registry, digests):
+    """Give 80 000 bytes of each blob, and the rest when the event that is returned is set."""
+    released = threading.Event()
     pattern = "GET .*/blobs/({})".format("|".join(map(re.escape, digests)))
-    registry.faults.append(Fault(pattern, paced(registry, PIECES, seconds)))
+    registry.faults.append(Fault(pattern, held(registry, 80_000, released)))
+    return released
+
+
+def pull_at_once(rootless, tmp_path, names, released):
+    """Pull each in a process of its own, of which one waits for another; returns what they said."""
+    said = [tmp_path / f"said{number}" for number in range(len(names))]
+    processes = []
+    for name, path in zip(names, said, strict=True):
+        with path.open("wb") as file:
+            processes.append(rootless.popen("pull", name, stdout=file))
+    wait_until(lambda: any("Waiting" in path.read_text() for path in said))
+    released.set()
+    for process in processes:
+        ended(process)
+    return [path.read_text() for path in said]
 
 
 def fetched(registry, digest):
@@ -46,9 +63,8 @@ def fetched(registry, digest):
 
 
 def ended(process):
-    out, complaint = process.communicate(timeout=120)
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode == 0, complaint.decode()
-    return out.decode()
 
 
 def check_sound(rootless, *names):
@@ -64,33 +80,27 @@ def check_sound(rootless, *names):
     assert [name for name in os.listdir(root / "tmp") if name != ".lock"] == []
 
 
-def test_image_pulled_by_two_processes_at_once_is_fetched_once(rootless, registry):
+def test_image_pulled_by_two_processes_at_once_is_fetched_once(rootless, registry, tmp_path):
     digests = put(registry, "app", SHARED)
-    slow(registry, digests)
     name = f"{registry.host}/app:1"
-    processes = [rootless.popen("pull", name) for _ in range(2)]
-    said = [ended(process) for process in processes]
+    said = pull_at_once(rootless, tmp_path, [name, name], hold(registry, digests))
     assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
-    # One of them, at least, has waited for a layer of the other.
-    assert any("Waiting" in each for each in said)
     assert all(f"Status: Downloaded newer image for {name}" in each for each in said)
     check_sound(rootless, name)
 
 
-def test_layers_that_two_images_share_are_fetched_once(rootless, registry):
+def test_layers_that_two_images_share_are_fetched_once(rootless, registry, tmp_path):
     digests = [put(registry, f"app{n}", [*SHARED, OWN[n]]) for n in range(2)]
     every = {digest for each in digests for digest in each}
-    slow(registry, every)
     names = [f"{registry.host}/app{n}:1" for n in range(2)]
-    for process in [rootless.popen("pull", "-q", name) for name in names]:
-        ended(process)
+    pull_at_once(rootless, tmp_path, names, hold(registry, every))
     assert {digest: fetched(registry, digest) for digest in every} == {key: [0] for key in every}
     check_sound(rootless, *names)
 
 
 def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, registry):
     [digest] = put(registry, "app", SHARED[:1])
-    slow(registry, [digest], 0.6)
+    released = hold(registry, [digest])
     name = f"{registry.host}/app:1"
     victim = rootless.popen("pull", "-q", name)
     blob = rootless.data / "rootless/partial" / digest[7:]
@@ -102,6 +112,7 @@ def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, regist
     assert fetched(registry, digest) == [0]
     victim.kill()
     victim.communicate(timeout=120)
+    released.set()
     ended(other)
     first, second = fetched(registry, digest)
     assert (first, second > 60_000) == (0, True)
@@ -110,7 +121,7 @@ def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, regist
 
 def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
     digests = put(registry, "app", SHARED)
-    slow(registry, digests[:1], 0.3)
+    released = hold(registry, digests[:1])
     name = f"{registry.host}/app:1"
     victim = rootless.popen("pull", "-q", name)
     root = rootless.data / "rootless"
@@ -119,7 +130,7 @@ def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
     wait_until(lambda: blob.stat().st_size > 60_000)
     victim.kill()
     victim.communicate(timeout=120)
-    registry.faults.clear()
+    released.set()
     rootless("pull", "-q", name).ok()
     first, second = fetched(registry, digests[0])
     assert (first, second > 60_000) == (0, True)
@@ -130,7 +141,7 @@ def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
 def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
     """The one that fetches lives; the one that waits dies, and its sweepers come by."""
     digests = put(registry, "app", SHARED)
-    slow(registry, digests)
+    released = hold(registry, digests)
     name = f"{registry.host}/app:1"
     lives = rootless.popen("pull", "-q", name)
     wait_until(lambda: len(registry.asked("GET .*/blobs/.*")) > len(digests))
@@ -143,6 +154,7 @@ def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
     rootless("system", "prune", "-af").ok()
     rootless("system", "check", "--repair").ok()
     assert lives.poll() is None
+    released.set()
     ended(lives)
     assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
     check_sound(rootless, name)
@@ -150,7 +162,7 @@ def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
 
 def test_prune_and_check_beside_a_pull_leave_it_what_it_has(rootless, registry):
     digests = put(registry, "app", [*SHARED, *OWN])
-    slow(registry, digests[:1], 0.5)
+    released = hold(registry, digests[:1])
     name = f"{registry.host}/app:1"
     process = rootless.popen("pull", "-q", name)
     layers = rootless.data / "rootless/layers"
@@ -160,6 +172,7 @@ def test_prune_and_check_beside_a_pull_leave_it_what_it_has(rootless, registry):
     rootless("system", "check", "--repair").ok()
     assert rootless("system", "df").ok()
     assert process.poll() is None
+    released.set()
     ended(process)
     assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
     check_sound(rootless, name)
