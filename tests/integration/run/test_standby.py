@@ -70,13 +70,22 @@ def test_memory_of_a_monitor_that_stands_by(box, options):
     assert state(box) == "exited 137"
 
 
-def test_the_end_of_the_container_is_seen_with_its_status(box):
-    start(box, "-i", "box:1", "sh", "-c", "sleep 12; echo last; exit 7")
+@pytest.fixture
+def go(tmp_path):
+    """The options of `run` for a container that waits at `read x <go`, and the FIFO, to which a line is to be written."""
+    os.mkfifo(tmp_path / "go")
+    return ("-v", f"{tmp_path}:/go", "-w", "/go"), tmp_path / "go"
+
+
+def test_the_end_of_the_container_is_seen_with_its_status(box, go):
+    options, fifo = go
+    start(box, "-i", *options, "box:1", "sh", "-c", "read x <go; echo last; exit 7")
+    fifo.write_text("\n")
     assert box("wait", "c1").ok().stdout == "7\n"
     assert state(box) == "exited 7"
     assert box("logs", "c1").ok().stdout == "last\n"
-    options = ("--since", "1h", "--until", "0s", "--filter", "type=container")
-    actions = box("events", *options, "--format", "{{.Action}}").ok().stdout
+    past = ("--since", "1h", "--until", "0s", "--filter", "type=container")
+    actions = box("events", *past, "--format", "{{.Action}}").ok().stdout
     assert actions.split()[-3:] == ["create", "start", "die"]
 
 
@@ -116,16 +125,21 @@ def test_what_is_written_is_logged_and_copied_to_who_attaches(box, tmp_path):
     assert attached.stdout.readline() == b"tick\n"
 
 
-def test_the_restart_policy_holds(box):
-    monitor = start(box, "--restart", "on-failure:1", "box:1", "sh", "-c", "sleep 12; exit 3")
-    assert box("wait", "c1", timeout=120).ok().stdout == "3\n"
+def test_the_restart_policy_holds(box, go):
+    options, fifo = go
+    script = "[ -e again ] || { touch again; read x <go; }; exit 3"
+    monitor = start(box, "--restart", "on-failure:1", *options, "box:1", "sh", "-c", script)
+    fifo.write_text("\n")
+    assert box("wait", "c1").ok().stdout == "3\n"
     wait_until(lambda: state(box) == "exited 3")
     assert record_of(box)["restart_count"] == 1
     assert not os.path.exists(f"/proc/{monitor}")
 
 
-def test_everything_is_removed_with_rm(box):
-    start(box, "--rm", "box:1", "sh", "-c", "sleep 12")
+def test_everything_is_removed_with_rm(box, go):
+    options, fifo = go
+    start(box, "--rm", *options, "box:1", "sh", "-c", "read x <go")
+    fifo.write_text("\n")
     containers = box.data / "rootless/containers"
     wait_until(lambda: {each.name for each in containers.iterdir()} == {".lock", "names"})
 

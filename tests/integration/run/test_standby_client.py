@@ -109,12 +109,13 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(box):
 
 
 def test_the_end_of_its_reader_reaches_the_container(box):
-    script = "echo up; sleep 6; while echo tick; do :; done; touch /mnt/done"
+    script = "echo up; until [ -e /mnt/go ]; do sleep 0.1; done; while echo tick; do :; done; touch /mnt/done"
     shared = box.data / "shared"
     shared.mkdir()
     running = start(box, "-v", f"{shared}:/mnt", "box:1", "sh", "-c", f"trap '' PIPE; {script}")
     running.stdout.close()
     running.stdout = None
+    (shared / "go").touch()
     wait_until((shared / "done").exists)
     running.wait(120)
 
