@@ -44,7 +44,14 @@ _PROFILES = {
     "soak": {"max_examples": 2000, "stateful_step_count": 80},
 }
 for _name, _values in _PROFILES.items():
-    hypothesis.settings.register_profile(_name, deadline=None, print_blob=True, **_values)
+    # How long an example takes to be made says something of the machine alone.
+    hypothesis.settings.register_profile(
+        _name,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        print_blob=True,
+        **_values,
+    )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
