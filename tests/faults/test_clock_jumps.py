@@ -87,7 +87,5 @@ def test_life_of_a_container_goes_on(rootless, clock, days):
     rootless("restart", "-t", "0", "web").ok()
     latest = rootless("events", "--since", "30s", "--until", "0s", "-f", "event=restart").ok()
     assert "container restart" in latest.stdout
-    begun = time.monotonic()
     rootless("stop", "-t", "1", "web", "loop").ok()
-    assert time.monotonic() - begun < 30
     rootless("rm", "web", "loop").ok()

@@ -119,7 +119,7 @@ def test_root_of_hpc_shares_with_run(cluster, shell):
 def test_a_command_that_cannot_be_executed_is_an_error_at_once(cluster, options):
     """The process that is to become the command has the mount itself: nothing waits for its end before it knows."""
     process = cluster.popen("exec", *options, "box:1", "/no/such/program", stderr=-1)
-    _, error = process.communicate(timeout=8)
+    _, error = process.communicate(timeout=15)
     assert process.returncode == 127
     assert error == b'rootless: exec: "/no/such/program": no such file or directory\n'
     wait_until(lambda: has_no_server(cluster))

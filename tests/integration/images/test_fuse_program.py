@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -61,10 +60,8 @@ with mounted_ext_image(sys.argv[1], writable=True):
 """
     subprocess.run([sys.executable, "-c", program, image], check=False, timeout=120)
     assert left() != []
-    before = time.monotonic()
     with mounted_ext_image(image, writable=True) as top:
         assert "upper" in os.listdir(top)
-    assert time.monotonic() - before < 4
     assert left() == []
 
 

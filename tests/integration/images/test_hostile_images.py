@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -280,6 +280,12 @@ def test_hostile_image_is_refused_by_run(rootless, registry, case):
     check_refused(rootless, rootless("run", "--rm", f"{registry.host}/app:1", "true"), 125, words)
 
 
+def processor_seconds():
+    """Of the children that have ended: a machine that is busy with other things makes them no more."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp_path):
     """Nothing recurses by directory, and nothing costs the square of the depth."""
     flat, path = layer_tar({"top": b"x"}), "d/" * 10_000 + "f"
@@ -287,10 +293,10 @@ def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp
     docker_archive(tmp_path / "deep.tar", [flat, layer_tar({path: b"x"})], tags=["deep:1"])
     for name in ("flat", "deep"):
         rootless("load", "-i", tmp_path / f"{name}.tar").ok()
-    before = time.monotonic()
-    found = rootless("image", "diff", "flat:1", "deep:1", timeout=120).ok().stdout.splitlines()
+    before = processor_seconds()
+    found = rootless("image", "diff", "flat:1", "deep:1").ok().stdout.splitlines()
     assert (len(found), found[0], found[-1]) == (10_001, "A /d", f"A /{path}")
-    assert time.monotonic() - before < 20
+    assert processor_seconds() - before < 20
     for command in ("image verify deep:1", "history deep:1", "image inspect deep:1"):
         rootless(*command.split()).ok()
     rootless("save", "-o", tmp_path / "saved.tar", "deep:1").ok()
@@ -387,9 +393,9 @@ def test_layer_of_a_million_entries_takes_bounded_memory_and_time(rootless, tmp_
             archive.write(info.tobuf(tarfile.USTAR_FORMAT))
         archive.write(bytes(1024))
     argv = [sys.executable, "-c", MEASURED, "import", path, "many:1"]
-    before = time.monotonic()
-    done = run_command(argv, env=rootless.env, timeout=300).ok()
-    assert time.monotonic() - before < 120
+    before = processor_seconds()
+    done = run_command(argv, env=rootless.env, timeout=800).ok()
+    assert processor_seconds() - before < 120
     assert int(done.stdout.splitlines()[-1]) < 200 << 10
     rootless("image", "verify", "many:1").ok()
     assert rootless("history", "--human=false", "--format", "{{.Size}}", "many:1").ok().stdout == (

@@ -274,7 +274,7 @@ with socket.create_server(("0.0.0.0", 80)) as listener:
     print("listening", flush=True)
     connection, _ = listener.accept()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-    connection.settimeout(1)
+    connection.settimeout(3)
     try:
         while True:
             connection.sendall(bytes(1 << 16))

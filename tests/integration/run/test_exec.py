@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -189,9 +188,7 @@ def test_large_streams_pass_whole(rootless, container):
 
 def test_a_background_process_of_the_command_is_not_waited_for(rootless, container):
     container()
-    begun = time.monotonic()
-    assert rootless("exec", "c1", "sh", "-c", "sleep 100 & echo x").stdout == "x\n"
-    assert time.monotonic() - begun < 20
+    assert rootless("exec", "c1", "sh", "-c", "sleep 1000 & echo x").stdout == "x\n"
 
 
 def test_no_descriptor_of_the_engine_is_open(rootless, container):

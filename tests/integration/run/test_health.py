@@ -89,7 +89,13 @@ def test_end_of_the_container_is_unhealthy_and_a_start_begins_anew(rootless, che
 
 def test_check_that_takes_too_long_is_killed(rootless, checked):
     checked("echo begun; sleep 1000", "--health-timeout", "200ms", "--health-retries", "1")
-    found = wait_for(rootless, "unhealthy")["Log"][0]
+    wait_for(rootless, "unhealthy")
+
+    def begun():  # a busy machine may take longer to begin with it
+        log = health(rootless)["Log"]
+        return [each for each in log if each["Output"].endswith("begun\n")]
+
+    found = wait_until(begun)[0]
     assert found["ExitCode"] == -1
     assert found["Output"] == "Health check exceeded timeout (200ms): begun\n"
 
@@ -187,12 +193,12 @@ def test_unhealthy_container_is_started_again(rootless, checked, tmp_path):
 
 
 def test_checks_keep_the_monitor_from_nothing(rootless, checked):
-    checked("sleep 1000")
+    checked("sleep 1000", "--health-timeout", "1h")
     wait_until(lambda: b"exec_start: /bin/sh -c sleep 1000" in log_of(rootless))
     begin = time.monotonic()
     assert rootless("exec", "web", "echo", "fine").ok().stdout == "fine\n"
     rootless("rm", "-f", "web").ok()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     assert rootless("ps", "-aq").ok().stdout == ""
 
 

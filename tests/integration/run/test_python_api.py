@@ -122,14 +122,12 @@ async def test_many_runs_at_once(aio):
 
 async def test_followed_log_can_be_cancelled_and_leaves_no_thread(engine, aio):
     engine.run_detached(of("sh", "-c", "echo begun; exec sleep 1000", name="web"))
-    begin = time.monotonic()
     async with aio.logs("web", LogRequest(follow=True)) as pieces:
         assert await anext(pieces) == (1, b"begun\n")
     with trio.move_on_after(0.3) as scope:
         async with aio.logs("web", LogRequest(follow=True, tail=0)) as pieces:
             await anext(pieces)
     assert scope.cancelled_caught
-    assert time.monotonic() - begin < 20
     idle = functools.partial(engine.inspect_container, "web")
     assert (await trio.to_thread.run_sync(idle))["State"]["Running"]
 

@@ -68,7 +68,7 @@ def test_bench_measures_everybody_alike_and_draws_it(tmp_path):
     assert re.search(r"unionfs device, 1 MiB: [\d.]+ ", (plots / "copy-up.svg").read_text())
     samples = (tmp_path / "samples.csv").read_text().splitlines()
     assert samples[0].startswith("workload,subject,temperature,number,seconds")
-    assert any(line.startswith("untar,fuse-overlayfs,cold,1,0.") for line in samples)
+    assert any(re.match(r"untar,fuse-overlayfs,cold,1,\d+\.", line) for line in samples)
     assert "other processes used" in done.stdout
     assert list(tmp_path.glob("rl-bench-*")) == []
 
