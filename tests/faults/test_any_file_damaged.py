@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.images import docker_archive
 from tests.support.rootless import Rootless, remove_tree, short_directory
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.needs("userns", "fuse", "busybox"), pytest.mark.slow]
 
@@ -57,12 +58,14 @@ def filled(tmp_path_factory, busybox_image):
     store(
         "run", "--name", "good", "-v", "kept:/v", "good:1", "sh", "-c", "echo x >/v/x; echo out"
     ).ok()
+    wait_until(lambda: store.processes() == [])  # a volume's server ends later than its container
     before = set(store.data.rglob("*"))
     archive = tmp_path_factory.mktemp("bad") / "bad.tar"
     docker_archive(archive, [busybox_image.read_bytes() + bytes(512)], tags=["bad:1"])
     store("load", "-i", archive).ok()
     script = "echo y >/v/y; echo new >/new; echo out; echo err >&2"
     store("run", "--name", "bad", "-v", "bad:/v", "bad:1", "sh", "-c", script).ok()
+    wait_until(lambda: store.processes() == [])
     new = [path for path in store.data.rglob("*") if path.is_file() and path not in before]
     files = sorted(path.relative_to(store.data) for path in new if not path.is_symlink())
     yield store, files

@@ -67,7 +67,7 @@ def test_two_containers_go_on_with_one_server(rootless):
     for name in ("one", "two"):
         assert rootless("wait", name).ok().stdout == "0\n"
         assert rootless("logs", name).ok().stdout == "ended\n"
-    assert volume_servers(rootless) == []
+    wait_until(lambda: volume_servers(rootless) == [])
 
 
 def test_container_that_starts_meanwhile_gets_the_same_file_system(rootless):

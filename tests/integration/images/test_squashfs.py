@@ -71,8 +71,8 @@ def serving(image: Path) -> list[str]:
 
 
 def gone(image: Path) -> bool:
-    wait_until(lambda: not serving(image))
-    return not list(Path(tempfile.gettempdir()).glob("rootless-mount-*"))
+    places = Path(tempfile.gettempdir())
+    return wait_until(lambda: not serving(image) and not list(places.glob("rootless-mount-*")))
 
 
 @runs

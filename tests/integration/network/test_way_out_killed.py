@@ -77,7 +77,7 @@ def test_killed_way_out_is_replaced(rootless: Rootless, port: int, victim: str) 
     client.stdin.close()
     assert client.wait(120) == 0
     wait_until(lambda: outside() == "hello from the host\n")
-    assert not Path(f"/proc/{program}").exists()
+    wait_until(lambda: not Path(f"/proc/{program}").exists())
     log = (rootless.runtime / "rootless/networks.log").read_text().splitlines()
     assert len([line for line in log if "way out of the networks" in line]) == 1
     # New containers have both too.

@@ -297,7 +297,7 @@ os.chown("f", 9, 10)
     wait_until((upper / "w/killed").exists)
     rootless("kill", "c1").ok()
     wait_until(lambda: rootless("inspect", "-f", "{{.State.Running}}", "c1").stdout == "false\n")
-    assert not Path(f"/proc/{recorder}").exists()
+    wait_until(lambda: not Path(f"/proc/{recorder}").exists())
 
 
 def test_owner_that_a_file_has_already_is_set_as_any_other(box):

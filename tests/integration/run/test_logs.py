@@ -153,7 +153,7 @@ def test_followed_output_is_shown_as_it_comes(rootless):
     process.stdin.flush()
     assert os.read(process.stdout.fileno(), 9) == b"one\n"
     follower = rootless.popen("logs", "-f", "-n", "0", "held")
-    assert os.read(rootless.popen("logs", "held").stdout.fileno(), 9) == b"one\n"
+    wait_until(lambda: rootless("logs", "held").ok().stdout == "one\n")
     wait_until(lambda: has_open(follower.pid, log_path(rootless)))
     process.stdin.write(b"two\n")
     process.stdin.flush()

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from tests.support.file_servers import server_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
@@ -91,9 +92,11 @@ class TestOverlay:
         script = "echo $$ >> /new; exec sleep 100"
         box("run", "-d", "--name", "c1", "--overlay", overlay, "box:1", "sh", "-c", script).ok()
         assert data_of(box, "c1")["UpperDir"] == f"{overlay}/upper"
+        new = overlay / "upper/new"
+        wait_until(lambda: new.exists() and new.read_text() == "1\n")
         box("restart", "-t", "0", "c1").ok()
+        wait_until(lambda: new.read_text() == "1\n1\n")
         assert box("diff", "c1").ok().stdout == "A /new\n"
-        assert (overlay / "upper/new").read_text() == "1\n1\n"
         box("stop", "-t", "0", "c1").ok()
         box("commit", "c1", "box:2").ok()
         assert box("run", "--rm", "box:2", "cat", "/new").ok().stdout == "1\n1\n"
@@ -172,8 +175,7 @@ class TestWritableTmpfs:
         script = "echo before > /new; while ! test -e /go; do sleep 0.1; done; cat /new"
         box("run", "-d", "--name", "c1", "--writable-tmpfs", "box:1", "sh", "-c", script).ok()
         wait_until(lambda: "A /new" in box("diff", "c1").ok().stdout)
-        record = box.data / "rootless/containers" / data_of(box, "c1")["ID"] / "container.json"
-        os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+        os.kill(server_of(box), signal.SIGKILL)
         box("exec", "c1", "touch", "/go").ok()
         assert box("wait", "c1").ok().stdout == "0\n"
         assert box("logs", "c1").ok().stdout == "before\n"

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tarfile
+from contextlib import suppress
 
 import pytest
 
@@ -412,7 +413,8 @@ def test_file_servers_that_are_killed_again_and_again_end_the_container(box):
 
     def kill_and_look():
         for pid in volume_servers(box):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it had been killed already
+                os.kill(pid, signal.SIGKILL)
         return box("ps", "-q").ok().stdout == ""
 
     wait_until(kill_and_look)
