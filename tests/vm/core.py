@@ -54,7 +54,7 @@ os.unlink("new/replaced")
 
 def call(module, *arguments, status=0):
     command = [sys.executable, "-m", module, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == status, (arguments, result)
     return result
 
@@ -161,9 +161,7 @@ def containers_of_a_network_find_each_other():
     engine("network", "create", "inner")
     serve = "echo served >/index.html; exec httpd -f -p 80 -h /"
     engine("run", "-d", "--name", "web", "--network", "inner", "small", "sh", "-c", serve)
-    script = (
-        "for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://web/ && exit; sleep 1; done; exit 1"
-    )
+    script = "for i in $(seq 60); do wget -q -O - http://web/ && exit; sleep 1; done; exit 1"
     assert shell(script, "--network", "inner") == "served\n"
     engine("rm", "-f", "web")
     engine("network", "rm", "inner")
@@ -243,7 +241,7 @@ def union_of_directories():
             ["sh", "-ec", UNION_OPERATIONS],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert result.returncode == 0, result

@@ -12,7 +12,7 @@ HAS_SYSTEMD = Path("/run/systemd/system").is_dir()
 
 
 def call(*arguments):
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
 
 
 def rootless(*arguments):
@@ -58,13 +58,13 @@ if HAS_SYSTEMD:
         words = ("--name", "web", *policy, "--rootfs", "/", "sh", "-c", SCRIPT)
         created = rootless("run", "-d", *words)
         assert created.returncode == 0, created
-        wait_until(lambda: said() == ["up\n"], 60)
+        wait_until(lambda: said() == ["up\n"])
         stopped = rootless("system", "boot-stop")
         assert stopped.returncode == 0, stopped
         assert (status(), said()) == ("exited", ["up\n", "bye\n"])
         systemctl("start", "rootless-boot.service")
         assert status() == "running"
-        wait_until(lambda: len(said()) == 3, 60)
+        wait_until(lambda: len(said()) == 3)
         systemctl("stop", "rootless-boot.service")
         assert (status(), said()) == ("exited", ["up\n", "bye\n"] * 2)
         removed = rootless("rm", "web")

@@ -14,7 +14,7 @@ def rootless(*arguments):
         [sys.executable, "-m", "rootless", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -39,7 +39,7 @@ def run(*arguments, limits=(), image=None):
         [sys.executable, "-m", "rootless", "run", "--rm", *limits, *of, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -122,13 +122,13 @@ def commit_freezes_the_container_and_lets_it_go_on():
         member.type, member.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(member)
     engine = [sys.executable, "-m", "rootless"]
-    subprocess.run([*engine, "import", "/var/tmp/root.tar", "links"], check=True, timeout=60)
+    subprocess.run([*engine, "import", "/var/tmp/root.tar", "links"], check=True, timeout=300)
     count = "i=0; while :; do i=$((i + 1)); echo $i >>/n; done"
     options = ["--rm", "--name", "counting", "-m", "64m", "-v", "/usr:/usr:ro"]
     counting = subprocess.Popen([*engine, "run", *options, "links", "sh", "-c", count])
     try:
-        group = wait_until(lambda: next(iter(groups()), None), 60)
-        wait_until(lambda: "populated 1" in (group / "cgroup.events").read_text(), 60)
+        group = wait_until(lambda: next(iter(groups()), None))
+        wait_until(lambda: "populated 1" in (group / "cgroup.events").read_text())
         time.sleep(2)
         commit = subprocess.Popen([*engine, "commit", "counting", "counted"])
         was_frozen = False
@@ -138,7 +138,7 @@ def commit_freezes_the_container_and_lets_it_go_on():
         assert was_frozen
         assert "frozen 0" in (group / "cgroup.events").read_text()
         before = cpu_seconds(group)
-        wait_until(lambda: cpu_seconds(group) > before, 30)
+        wait_until(lambda: cpu_seconds(group) > before)
         seen = run("cat", "/n", limits=("-v", "/usr:/usr:ro"), image="counted")
         # It may have been stopped in the midst of a line.
         numbers = [int(line) for line in seen.stdout.split()[:-1]]
@@ -146,7 +146,7 @@ def commit_freezes_the_container_and_lets_it_go_on():
         return f"frozen at {len(numbers)}"
     finally:
         counting.terminate()
-        counting.wait(60)
+        counting.wait(300)
 
 
 def groups():

@@ -40,7 +40,7 @@ def measurement(function):
     return check(attempts)
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=300):
     """What the condition says when it says something."""
     deadline = time.monotonic() + seconds
     while not (said := condition()):

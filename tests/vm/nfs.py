@@ -46,7 +46,7 @@ def start_on_other(*arguments):
 
 def engine(*arguments, status=0):
     process = start(*arguments)
-    out, errors = process.communicate(timeout=200)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == status, (arguments, process.returncode, out, errors)
     return errors if status else out
 
@@ -103,7 +103,7 @@ def two_pulls_at_once_share_an_image():
     before = len(registry.asked("GET /v2/box/blobs/.*"))
     both = [start("pull", "-q", "--tls-verify=false", f"{registry.host}/box:1") for _ in range(2)]
     for each in both:
-        errors = each.communicate(timeout=200)[1]
+        errors = each.communicate(timeout=300)[1]
         assert each.returncode == 0, errors
     engine("tag", f"{registry.host}/box:1", "box:1")
     assert shell("echo again") == "again\n"
@@ -161,7 +161,7 @@ def killed(*arguments):
             process.wait(0.7 * (number + 1))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
 
 @check
@@ -216,7 +216,7 @@ def full_server_is_told_in_one_line_and_nothing_is_lost():
         script = "dd if=/dev/zero of=/more bs=1M count=16 2>&1 || echo failed; rm /more"
         for options in ([], ["--storage-opt", "sync=always"]):
             # The server keeps a file that it has just served open for some seconds.
-            wait_until(lambda: os.statvfs("/srv/home").f_bavail * 4096 > 3 << 20, 60)
+            wait_until(lambda: os.statvfs("/srv/home").f_bavail * 4096 > 3 << 20)
             out = engine("run", "--rm", *options, "box:1", "sh", "-c", script)
             assert "No space left on device" in out, out
             assert out.endswith("failed\n"), out
@@ -233,11 +233,11 @@ def files_that_the_server_lost_are_told_in_one_line_by_exec_and_the_container_ca
     identity = engine("inspect", "-f", "{{.Id}}", "c4").strip()
     shutil.rmtree(ON_SERVER / "containers" / identity)
     process = start("exec", "c4", "true")
-    errors = process.communicate(timeout=200)[1]
+    errors = process.communicate(timeout=300)[1]
     told = one_line(errors) if process.returncode else "exec works"
     # What a client holds open lives on until its attributes are looked at again.
     process = start("rm", "-f", "c4")
-    errors = process.communicate(timeout=200)[1]
+    errors = process.communicate(timeout=300)[1]
     told += f" || rm: {one_line(errors) if process.returncode else 'works'}"
     return told
 
@@ -252,7 +252,7 @@ def layer_that_the_server_lost_is_told_in_one_line_by_run():
         shutil.rmtree(chain)
     # It is made of the image's blobs again, once the client knows that it has gone.
     process = start("run", "--rm", "box:1", "true")
-    errors = process.communicate(timeout=200)[1]
+    errors = process.communicate(timeout=300)[1]
     told = one_line(errors) if process.returncode else "made again"
     engine("rmi", "-f", f"{registry.host}/box:1", "box:1")
     engine("image", "prune", "-a", "-f")
@@ -273,7 +273,7 @@ def pull_whose_files_the_server_lost_is_told_in_one_line():
 
     registry.faults.append(Fault(r"GET /v2/box/blobs/.*", lose, times=2))
     process = start("pull", "-q", "--tls-verify=false", f"{registry.host}/box:1")
-    errors = process.communicate(timeout=200)[1]
+    errors = process.communicate(timeout=300)[1]
     told = one_line(errors) if process.returncode else "the pull went on"
     registry.faults.clear()
     pull()

@@ -15,7 +15,7 @@ RUN = ("run", "--rm", "--rootfs", "/")
 
 def engine(*arguments):
     command = [sys.executable, "-m", "rootless", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def path_of(setting):

@@ -18,7 +18,7 @@ RUN = (*ENGINE, "run", "--rm", "--network", "none", "box:1")
 HPC = (*ENGINE, "hpc", "exec", "box:1")
 KINDS = {"run": RUN, "hpc": HPC}
 JOB = ("-c1", "--mem=200")
-WAIT = 120
+WAIT = 300
 """Seconds, of which emulated processors need most."""
 READY = "echo ready; "
 long_jobs = []
