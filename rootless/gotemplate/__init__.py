@@ -11,13 +11,14 @@ A `Struct` is a Go struct: a missing field is always an error. A callable value 
 
 from rootless.gotemplate.errors import TemplateError
 from rootless.gotemplate.template import Template, parse
-from rootless.gotemplate.values import NilMap, NilPointer, NilSlice, StringMap, Struct
+from rootless.gotemplate.values import NilMap, NilPointer, NilSlice, Stringer, StringMap, Struct
 
 __all__ = [
     "NilMap",
     "NilPointer",
     "NilSlice",
     "StringMap",
+    "Stringer",
     "Struct",
     "Template",
     "TemplateError",

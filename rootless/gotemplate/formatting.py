@@ -12,6 +12,7 @@ from rootless.gotemplate.values import (
     NilMap,
     NilPointer,
     NilSlice,
+    Stringer,
     Struct,
     Value,
     sorted_items,
@@ -31,6 +32,8 @@ def plain(value: Value, *, fields: bool = False) -> str:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Stringer):
+        return value.string()
     if isinstance(value, float):
         return general(value)
     if isinstance(value, str):
@@ -154,6 +157,8 @@ def _padded(text: str, flags: str, width: int | None, *, numeric: bool) -> str:
 
 def _one(verb: str, flags: str, precision: int | None, value: Value) -> str:
     text: str | None = None
+    if isinstance(value, Stringer) and verb in "vsq":
+        value = value.string()
     if verb == "v":
         text = quoted(value) if "#" in flags and isinstance(value, str) else None
         text = plain(value, fields="+" in flags) if text is None else text
@@ -214,7 +219,7 @@ def _string(verb: str, flags: str, precision: int | None, value: str) -> str | N
 def to_json(value: Value) -> str:
     """encoding/json without HTML escapes: no spaces, the keys of maps in the order they have."""
     if isinstance(value, Struct):
-        value = value.shown()
+        value = value.document()
     if value is None or value is MISSING or isinstance(value, NilPointer | NilSlice | NilMap):
         return "null"
     if isinstance(value, bool):
@@ -222,7 +227,7 @@ def to_json(value: Value) -> str:
     if isinstance(value, float):
         return _json_number(value)
     if isinstance(value, int):
-        return str(value)
+        return str(int(value))
     if isinstance(value, str):
         return _json_string(value)
     if isinstance(value, Mapping):

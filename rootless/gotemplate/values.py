@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 
@@ -10,24 +11,67 @@ class Struct:
     """A Go struct: named fields in order.
 
     A field that is callable is a method, shown neither by %v nor as JSON; one that is `omitted` has a
-    value but is not shown either.
+    value but is not shown either, and one in `omitempty` is not shown as JSON. `json_names` has the names that
+    differ in JSON. `embedded` names structs within this one and which of the fields are theirs: %v shows them together.
     """
 
-    __slots__ = ("fields", "omitted", "type_name")
+    __slots__ = ("embedded", "fields", "json_names", "omitempty", "omitted", "type_name")
 
     def __init__(
-        self, type_name: str, fields: Mapping[str, Any], omitted: frozenset[str] = frozenset()
+        self,
+        type_name: str,
+        fields: Mapping[str, Any],
+        omitted: frozenset[str] = frozenset(),
+        *,
+        omitempty: frozenset[str] = frozenset(),
+        json_names: Mapping[str, str] = MappingProxyType({}),
+        embedded: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.type_name = type_name
         self.fields = dict(fields)
         self.omitted = omitted
+        self.omitempty = omitempty
+        self.json_names = json_names
+        self.embedded = embedded
 
     def shown(self) -> dict[str, Any]:
+        """The fields that %v shows."""
+        found = self._shown()
+        if not self.embedded:
+            return found
+        owners = {name: owner for owner, names in self.embedded.items() for name in names}
+        shown: dict[str, Any] = {}
+        for name, value in found.items():
+            owner = owners.get(name)
+            if owner is None:
+                shown[name] = value
+            else:
+                shown.setdefault(owner, Struct(owner, {})).fields[name] = value
+        return shown
+
+    def document(self) -> dict[str, Any]:
+        """The fields as JSON, by their names there."""
+        return {
+            self.json_names.get(name, name): value
+            for name, value in self._shown().items()
+            if name not in self.omitempty
+        }
+
+    def _shown(self) -> dict[str, Any]:
         return {
             name: value
             for name, value in self.fields.items()
             if name not in self.omitted and not callable(value)
         }
+
+
+class Stringer:
+    """A value whose type has the method String, by which %v and %s show it."""
+
+    __slots__ = ()
+
+    def string(self) -> str:
+        raise NotImplementedError
 
 
 class Missing:

@@ -67,7 +67,7 @@ def inspect_volume(paths: StoragePaths, name: str) -> dict[str, Any]:
     """The document of `docker volume inspect`. Raises NotFoundError, InvalidDocumentError."""
     record = paths.volumes.find(name)
     return {
-        "CreatedAt": record.created,
+        "CreatedAt": f"{record.created[:19]}Z",  # whole seconds, as docker has it
         "Driver": "local",
         "Labels": dict(sorted(record.labels.items())) or None,
         "Mountpoint": paths.volumes.mountpoint(name),
