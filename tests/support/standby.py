@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MEMORY = 3 << 20
+MEMORY = 64 << 10
 """Bytes of one that stands by, without files that are mapped: how many processes share those is chance."""
 
 
 def stands_by(pid: int) -> bool:
     """Whether it waits, in the program for that."""
     waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
-    return waits and b"\0standby\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return waits and b"standby" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 def memory_of(pid: int) -> int:

@@ -13,6 +13,7 @@ from rootless.durable import write_all
 from rootless.light_stdlib import read_file, signal
 from rootless.supervisor.standby import resuming, waiting
 from rootless.supervisor.standby.pickled import pickled
+from rootless.supervisor.standby.waiter import waiter
 from rootless.syscalls.signals import signalfd
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ def stand_by(
         kept: The descriptors with which it goes on; all of them by default.
         command: The command line of the process, which is shown behind that of the program which waits.
     """
-    state = received = -1
+    state = received = interpreter = -1
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         known = pickled(program)
@@ -49,28 +50,35 @@ def stand_by(
         state = os.memfd_create("standby", os.MFD_CLOEXEC)
         write_all(state, dumps(loaded.codes[waiting.__name__][2]))
         write_all(state, dumps(compile(waiting.RESUME, waiting.__name__, "exec")))
-        write_all(state, dumps((*loaded, sys.path, received, known)))
-        inherited = (*kept, *loaded.packs, state, received) if kept else ()
-        _execute(state, {**waits, received: select.POLLIN}, command, inherited)
+        interpreter = os.open(waiting.INTERPRETER, os.O_PATH | os.O_CLOEXEC)
+        opened = (state, received, interpreter)
+        write_all(state, dumps((*loaded, sys.path, opened, known)))
+        resuming.set_inheritable((*kept, *loaded.packs, *opened) if kept else (), inheritable=True)
+        _execute(state, interpreter, {**waits, received: select.POLLIN}, command)
     except (ImportError, OSError, SyntaxError, TypeError):
         pass  # it stays as it is; a module whose source has changed may not compile
     finally:
-        for descriptor in (state, received):
+        resuming.set_inheritable(inheritable=False)
+        for descriptor in (state, received, interpreter):
             if descriptor >= 0:
                 os.close(descriptor)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _execute(
-    state: int, waits: Mapping[int, int], command: Sequence[str], inherited: Sequence[int]
+    state: int, interpreter: int, waits: Mapping[int, int], command: Sequence[str]
 ) -> None:
-    """Raises OSError; then all descriptors are close-on-exec as before."""
+    """Raises OSError."""
     name = read_file("/proc/self/comm").decode(errors="replace").strip()
-    words = (f"{descriptor}:{events}" for descriptor, events in waits.items())
-    argv = [sys.executable, "-I", "-S", "-c", waiting.STAND_BY, "standby", str(state), name, *words]
-    argv += [waiting.COMMAND, *command]
+    shown = [waiting.COMMAND, *command]
     try:
-        resuming.set_inheritable(inherited, inheritable=True)
-        os.execve(waiting.INTERPRETER, argv, os.environ)
-    finally:
-        resuming.set_inheritable(inheritable=False)
+        program = waiter(interpreter, waits, name)
+        try:
+            os.execve(program, [waiting.NAME, *waiting.resumed(state, name), *shown], os.environ)
+        finally:
+            os.close(program)
+    except (NotImplementedError, OSError):
+        pass  # another processor, or the kernel forbids files in memory as programs
+    words = (f"{descriptor}:{events}" for descriptor, events in waits.items())
+    argv = [sys.executable, "-I", "-S", "-c", waiting.STAND_BY, waiting.NAME, str(state), name]
+    os.execve(waiting.INTERPRETER, [*argv, *words, *shown], os.environ)

@@ -16,21 +16,20 @@ if TYPE_CHECKING:
 
 
 def resume(
-    state: int,
     name: str,
     modules: tuple[list[int], set[str], dict[str, tuple[str, bool, CodeType]]],
-    received: int,
+    opened: Sequence[int],
     pickled: bytes,
 ) -> NoReturn:
-    """Be the monitor or the client again, a process of that name. `state` and `received` are descriptors that the program which
-    stood by needed; `modules` has the fields of `Modules`.
+    """Be the monitor or the client again, a process of that name. `opened` are the descriptors that were opened for the program
+    which stood by; `modules` has the fields of `Modules`.
     """
     keep(Modules(*modules))
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     set_inheritable(inheritable=False)
-    os.close(state)
-    os.close(received)
+    for descriptor in opened:
+        os.close(descriptor)
     program = unpickled(pickled)
     gc.freeze()
     gc.enable()

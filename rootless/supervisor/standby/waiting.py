@@ -24,7 +24,7 @@ RESUME = '''
 import gc
 from _frozen_importlib import ModuleSpec
 gc.disable()
-packs, packed, codes, sys.path[:], received, pickled = marshal.load(state)
+packs, packed, codes, sys.path[:], opened, pickled = marshal.load(state)
 state.close()
 
 class Finder:
@@ -56,15 +56,21 @@ for each in packs:
 from unionfs.light_imports import install
 install("rootless", "unionfs")
 from rootless.supervisor.standby.resuming import resume
-resume(int(sys.argv[2]), sys.argv[3], (packs, packed, codes), received, pickled)
+resume(sys.argv[3], (packs, packed, codes), opened, pickled)
 '''
 """What follows: `rootless.supervisor.standby.resuming` with the modules that the process had. `state` is the file, at its third
 part."""
 COMMAND = "--"
 INTERPRETER = "/proc/self/exe"
 """The one that runs, which may have been removed from its directory (proc_pid_exe(5))."""
+NAME = "standby"
 _AGAIN = 1000
 """Milliseconds until the next attempt where the kernel could not execute a program."""
+
+
+def resumed(state: object, name: str) -> list[str]:
+    """The arguments of the program that is executed next, before those of COMMAND."""
+    return [sys.executable, "-I", "-S", "-c", _RESUME, "resumed", str(state), name]
 
 
 def _main() -> None:
@@ -77,7 +83,7 @@ def _main() -> None:
         descriptor, _, events = each.partition(":")
         poll.register(int(descriptor), int(events))
     poll.poll()
-    argv = [sys.executable, "-I", "-S", "-c", _RESUME, "resumed", state, name, *words[end:]]
+    argv = [*resumed(state, name), *words[end:]]
     while True:
         try:
             posix.execve(INTERPRETER, argv, posix.environ)

@@ -11,19 +11,19 @@ import pytest
 from rootless.runtime import holder
 from rootless.runtime.handshake import Failure, MessageKind, decode
 from rootless.runtime.trampoline import CODE, CODE_OFFSET
+from rootless.supervisor.standby import waiter
 
 SCRIPTS = Path(__file__).parents[4] / "scripts"
-both = pytest.mark.parametrize(
-    ("name", "codes"), [("trampoline", CODE), ("holder", holder.CODE)], ids=["trampoline", "holder"]
-)
+PROGRAMS = {"trampoline": CODE, "holder": holder.CODE, "waiter": waiter.CODE}
+each = pytest.mark.parametrize(("name", "codes"), PROGRAMS.items(), ids=PROGRAMS)
 
 
-@both
+@each
 def test_every_code_has_a_source(name, codes):
     assert {path.stem for path in (SCRIPTS / name).glob("*.s")} == codes.keys()
 
 
-@both
+@each
 @pytest.mark.skipif(shutil.which("as") is None, reason="no assembler")
 def test_code_is_what_the_source_of_this_machine_says(name, codes, tmp_path):
     machine = os.uname().machine
