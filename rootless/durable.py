@@ -33,6 +33,9 @@ _LOCK_POLL = 0.01
 _NFS_WAIT = 2.0
 """Seconds for a client of NFS to remove a file that has just been closed."""
 
+_STALE_LIMIT = 20
+"""Times that a lock's file may be stale once it is open: each means that another machine has just removed it."""
+
 
 def fsync_directory(directory: StrPath) -> None:
     """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
@@ -266,6 +269,11 @@ class LockFile:
         """Of which any holds the lock; a child process that keeps them holds it too."""
         return self._fds
 
+    @property
+    def is_substitute(self) -> bool:
+        """Whether it is held on a file of this machine, because the file system has no locks."""
+        return len(self._fds) > 1
+
     def unlock(self) -> None:
         """Give the lock back also for processes that were forked meanwhile and have the descriptors. Idempotent."""
         for fd in self._fds:
@@ -287,21 +295,25 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
     """
     operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    stale = 0
     while True:
         fd = os.open(path, flags, 0o600)
-        lock = lock_descriptor(fd, operation)
-        if lock is None:
-            return None
+        lock = None
         try:
-            ours, named = os.fstat(fd), os.stat(path, follow_symlinks=False)
-            if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
-                return lock
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            lock.release()
-            raise
-        lock.release()
+            lock = lock_descriptor(fd, operation)
+            if lock is None:
+                return None
+            if _has_name(fd, path):
+                held, lock = lock, None
+                return held
+        except OSError as error:
+            # On NFS the descriptor of a file that another machine has removed.
+            stale += 1
+            if error.errno != errno.ESTALE or stale > _STALE_LIMIT:
+                raise
+        finally:
+            if lock is not None:
+                lock.release()
 
 
 def lock_descriptor(fd: int, operation: int) -> LockFile | None:
@@ -331,6 +343,16 @@ def poll_lock(take: Callable[[], LockFile | None], seconds: float) -> LockFile |
     while (lock := take()) is None and time.monotonic() < until:
         time.sleep(_LOCK_POLL)
     return lock
+
+
+def _has_name(fd: int, path: StrPath) -> bool:
+    """Whether an open file is the one that the path names."""
+    ours = os.fstat(fd)
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 class locked:  # noqa: N801 - used as a function is

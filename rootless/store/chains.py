@@ -2,8 +2,9 @@
 
 Crash consistency: the index is built under tmp/, where what a killed builder leaves is swept, and is
 renamed to its place whole; it can be built again from the layers at any time. Two who build it at
-once write the same file twice. It is put in place under the store's lock, and only if the layers
-are still there: a removal of the image at the same time leaves no index of what has gone.
+once write the same file twice, and the first stays, which other machines may have open. It is put in
+place under the store's lock, and only if the layers are still there: a removal of the image at the
+same time leaves no index of what has gone.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def build_merged_index(store: Store, diff_ids: tuple[str, ...], what: str) -> st
             if not all(map(store.has_layer, diff_ids)):
                 raise gone
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.rename(built, target)
-            fsync_directory(os.path.dirname(target))
-            fsync_directory(f"{store.root}/chains")
+            if not os.path.exists(target):
+                os.rename(built, target)
+                fsync_directory(os.path.dirname(target))
+                fsync_directory(f"{store.root}/chains")
     return target

@@ -17,7 +17,8 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +34,7 @@ from rootless.durable import (
     write_atomically,
 )
 from rootless.errors import IntegrityError, RootlessError
+from rootless.machine_locks import is_of_this_machine_only, machine
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.manifest import Descriptor
 from rootless.oci.reference import Reference
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
 
 _AT_FDCWD = -100
 
+_WORK_OF_OTHERS = 7 * 86400.0
+"""Seconds for which an addition of a machine whose locks are not seen may go on."""
+
 
 class NewImage(NamedTuple):
     """A manifest that is to be in index.json, and its tags."""
@@ -80,13 +85,14 @@ class Ingest:
         self._unsynced_files: list[Path] = []
         self._unsynced_directories: list[Path] = []
         """To sync before anything in the store names them."""
-        self.directory = Path(store.root, "tmp", os.urandom(8).hex())
+        self.directory = Path(store.root, "tmp", f"{machine()}-{os.urandom(8).hex()}")
 
     def __enter__(self) -> Self:
         tmp = Path(self._store.root, "tmp")
         # Made and locked as one step for sweepers, who look under the same lock.
         with locked(tmp / ".lock"):
-            _sweep(tmp)
+            for directory in ended(tmp):
+                remove_tree(directory)
             self.directory.mkdir()
             self._lock = acquire_lock(self.directory / ".lock", wait=False)
         (self.directory / "blobs").mkdir()
@@ -387,15 +393,29 @@ class Ingest:
         return self.directory / f"{kind}-{next(self._count)}"
 
 
-def _sweep(tmp: Path) -> None:
-    """Called with tmp/.lock held. Removes directories whose process has ended."""
-    for entry in list(os.scandir(tmp)):
+def ended(tmp: Path) -> Iterator[Path]:
+    """The directories of additions whose process has ended. Called with tmp/.lock held, and each is removed, if it is, before
+    the next one is asked for.
+
+    Where locks hold on one machine only, nothing is known of another machine's processes: what they have left counts
+    once it is old.
+    """
+    for entry in sorted(os.scandir(tmp), key=lambda entry: entry.name):
         if not entry.is_dir(follow_symlinks=False):
             continue
-        lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
-        if lock is not None:
-            lock.release()
-            remove_tree(Path(entry.path))
+        path = Path(entry.path)
+        try:
+            lock = acquire_lock(path / ".lock", wait=False)
+        except FileNotFoundError:
+            continue  # another machine has removed it
+        if lock is None:
+            continue
+        try:
+            is_known = entry.name.startswith(f"{machine()}-") or not is_of_this_machine_only(lock)
+        finally:
+            lock.release()  # on NFS a file that is open cannot be removed
+        if is_known or path.stat().st_mtime < time.time() - _WORK_OF_OTHERS:
+            yield path
 
 
 def _pin(source: Path, target: Path) -> bool:

@@ -4,6 +4,8 @@
     partial/<hex>.lock    held by the process that fetches the blob: one at a time, others wait for its
                           result
 
+Where locks hold on one machine only, each machine has a file of its own, whose name is a hash of its name and <hex>.
+
 One task appends what it receives while a thread reads the same file from its beginning, so the
 file is the buffer between network and disk: whatever the speeds, memory stays small. Nothing here is
 used before the digest of the whole has been checked. Crash consistency: a partial blob may have any
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.durable import LockFile, acquire_lock, write_all
+from rootless.machine_locks import is_of_this_machine_only, machine
 from rootless.oci.digest import hex_of, is_hex
 from rootless.store.layout import Store
 
@@ -104,6 +107,12 @@ def open_partial(store: Store, digest: str) -> PartialBlob | None:
     directory.mkdir(exist_ok=True)
     path = directory / hex_of(digest)
     lock = acquire_lock(_lock_path(path), wait=False)
+    if lock is not None and is_of_this_machine_only(lock):
+        # Another machine may be fetching the blob into the file of that name.
+        _lock_path(path).unlink(missing_ok=True)
+        lock.release()
+        path = directory / hashlib.sha256(f"{machine()} {path.name}".encode()).hexdigest()
+        lock = acquire_lock(_lock_path(path), wait=False)
     if lock is None:
         return None
     try:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, "/project/tree")
@@ -111,9 +112,10 @@ def two_pulls_at_once_share_an_image():
 
 
 @check
-def runs_that_start_at_once_on_two_machines_fetch_an_image_once():
-    if Path("/project/nfs").read_text().startswith("3"):
-        return "it has no locks here: a store is to be changed from one machine at a time (doctor says so)"
+def runs_that_start_at_once_on_two_machines_fetch_an_image_once_or_without_locks_once_each():
+    told = "it has no locks: change it from one machine at a time"
+    machines = 1 + (told in start("doctor").communicate(timeout=200)[0])
+    assert machines == 1 + Path("/project/nfs").read_text().startswith("3")
     layer = (WORK / "root.tar").read_bytes()
     registry.put_image("nodes", "1", [layer + b"\0" * 512])
     registry.faults.append(Fault(r"GET /v2/nodes/blobs/.*", paced(registry, 10, 0.1)))
@@ -125,11 +127,11 @@ def runs_that_start_at_once_on_two_machines_fetch_an_image_once():
         out, errors = each.communicate(timeout=300)
         assert (each.returncode, len(out.strip())) == (0, 12), errors
     registry.faults.clear()
-    blobs = [each.path for each in registry.asked("GET /v2/nodes/blobs/.*")]
-    assert len(blobs) == len(set(blobs)), blobs
+    blobs = Counter(each.path for each in registry.asked("GET /v2/nodes/blobs/.*"))
+    assert max(blobs.values()) <= machines, blobs
     engine("system", "check")
     engine("rmi", f"{registry.host}/nodes:1")
-    return f"{len(blobs)} requests for {len(set(blobs))} blobs"
+    return f"{blobs.total()} requests for {len(blobs)} blobs"
 
 
 @check

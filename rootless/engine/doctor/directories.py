@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -15,6 +13,7 @@ from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import acquire_lock, remove_tree
 from rootless.engine.doctor.findings import Finding, Verdict, file_system_name, has_attributes
 from rootless.errors import HostSupportError, RootlessError
+from rootless.machine_locks import is_of_this_machine_only
 from rootless.private_directory import make_private_directory
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.ownership import Ownership
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _ENTRY = b"probe"
 _PROCESSES = 6
 """As many as a start has at one time, beside the container's."""
-_WITHOUT_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})
 
 
 def check_store(paths: StoragePaths) -> Finding:
@@ -175,16 +173,13 @@ def _limits_of_layers(probe: Path) -> list[str]:
 
 
 def _has_locks(probe: Path) -> bool:
-    fd = os.open(probe / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Whether other machines see the locks of this one."""
+    lock = acquire_lock(probe / "lock")
+    assert lock is not None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
-            raise
-        return False
+        return not is_of_this_machine_only(lock)
     finally:
-        os.close(fd)
-    return True
+        lock.release()
 
 
 def _make_socket(probe: Path) -> None:

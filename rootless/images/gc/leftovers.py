@@ -18,7 +18,7 @@ import os
 import re
 from pathlib import Path
 
-from rootless.durable import TEMPORARY_PREFIX, acquire_lock, locked, remove_tree
+from rootless.durable import TEMPORARY_PREFIX, locked, remove_tree
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.images.gc.references import (
     NOTHING,
@@ -31,6 +31,7 @@ from rootless.images.gc.references import (
 from rootless.images.gc.remove import Records
 from rootless.images.gc.unpacked import abandoned_unpacked, unpacked_images
 from rootless.images.gc.usage import tree_size
+from rootless.store.ingest import ended
 from rootless.store.layout import Store
 from rootless.store.partial import FORGOTTEN_AFTER, Abandoned, abandoned_partials
 
@@ -76,16 +77,10 @@ def _directories(store: Store, remove: bool) -> list[Abandoned]:
     tmp = Path(store.root) / "tmp"
     # Those who bring something in make their directory and lock it under this one.
     with locked(tmp / ".lock"):
-        for entry in sorted(os.scandir(tmp), key=lambda entry: entry.name):
-            if not entry.is_dir(follow_symlinks=False):
-                continue
-            lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
-            if lock is None:
-                continue
-            lock.release()  # on NFS a file that is open cannot be removed
-            found.append(Abandoned(f"tmp/{entry.name}", tree_size(Path(entry.path))))
+        for directory in ended(tmp):
+            found.append(Abandoned(f"tmp/{directory.name}", tree_size(directory)))
             if remove:
-                remove_tree(Path(entry.path))
+                remove_tree(directory)
     return found
 
 

@@ -1,5 +1,6 @@
 """Files are replaced whole, locks exclude and die with their holder, trees of any mode go away."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -89,6 +90,22 @@ def test_shared_locks_coexist_and_keep_an_exclusive_one_out(tmp_path):
     assert acquire_lock(tmp_path / "lock", wait=False) is None
     first.release()
     second.release()
+
+
+def test_lock_whose_file_another_machine_has_removed_is_taken_again(tmp_path, monkeypatch):
+    """On NFS its descriptor is stale then."""
+    fstat, asked = os.fstat, []
+
+    def stale_at_first(fd: int) -> os.stat_result:
+        asked.append(fd)
+        if len(asked) == 1:
+            os.unlink(tmp_path / "lock")
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return fstat(fd)
+
+    monkeypatch.setattr(os, "fstat", stale_at_first)
+    with locked(tmp_path / "lock"):
+        assert acquire_lock(tmp_path / "lock", wait=False) is None
 
 
 def test_lock_of_a_killed_process_is_free(tmp_path):
