@@ -22,12 +22,10 @@ class AppliedMachine(UnionMachine):
     def __init__(self) -> None:
         super().__init__()
         self.union.destroy()
-        for name in (b"model", b"l1", b"l2", b"l3", b"hidden-link", b"upper", b"work"):
-            place = self.top + b"/" + name
-            if os.path.isdir(place):
-                shutil.rmtree(place)
-            else:
-                os.unlink(place)
+        shutil.rmtree(self.model)
+        os.unlink(self.plain + b"/hidden-link")
+        for name in (b"l1", b"l2", b"l3", b"upper", b"work"):
+            shutil.rmtree(self.top + b"/" + name)
         self.host, self.start = self.top + b"/host", self.top + b"/start"
         with tempfile.TemporaryDirectory() as other:
             copy_tree(build_layers(os.fsencode(other))[-1], self.host)
@@ -48,6 +46,7 @@ class AppliedMachine(UnionMachine):
         finally:
             os.umask(self.umask)
             shutil.rmtree(self.top)
+            shutil.rmtree(self.plain)
 
     def check_applied(self) -> None:
         plan = plan_of(self.top)

@@ -36,6 +36,10 @@ class FreezingMachine(UnionMachine):
     def place(self, number: int) -> bytes:
         return os.path.join(self.top, b"frozen%d" % number)
 
+    def plain_place(self, number: int) -> bytes:
+        """Of the copy of the plain directory."""
+        return os.path.join(self.plain, b"frozen%d" % number)
+
     def chain(self, numbers: list[int]) -> UpperChain | None:
         layers = [
             FrozenUpper(
@@ -56,6 +60,7 @@ class FreezingMachine(UnionMachine):
         number = len(self.chains)
         place = self.place(number)
         os.mkdir(place)
+        os.mkdir(self.plain_place(number))
 
         def move() -> tuple[bytes, bytes]:
             upper = os.path.join(self.top, b"upper")
@@ -66,7 +71,7 @@ class FreezingMachine(UnionMachine):
         self.union.freeze(place + b"/work", move)
         self.frozen.append(number)
         self.chains[number] = list(self.frozen)
-        self.copy_model(self.top, place)
+        self.copy_model(self.plain, self.plain_place(number))
 
     @rule(choice=st.integers(0, 30), new=paths)
     def move_directory(self, choice: int, new: tuple[bytes, ...]) -> None:
@@ -105,8 +110,8 @@ class FreezingMachine(UnionMachine):
         self.union = self.mount()
         self.union.take_root()
         for name in (b"model", b"hidden-link"):
-            subprocess.run([b"rm", b"-rf", os.path.join(self.top, name)], check=True)
-        self.copy_model(self.place(number), self.top)
+            subprocess.run([b"rm", b"-rf", os.path.join(self.plain, name)], check=True)
+        self.copy_model(self.plain_place(number), self.plain)
         self.numbers = {}
 
     def check_frozen(self, number: int) -> None:
@@ -127,7 +132,7 @@ class FreezingMachine(UnionMachine):
             ),
         )
         try:
-            self.compare(ROOT_NODE, self.place(number) + b"/model", {})
+            self.compare(ROOT_NODE, self.plain_place(number) + b"/model", {})
         finally:
             self.union.destroy()
             self.union = ours

@@ -27,6 +27,9 @@ from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 from unionfs.union import Union, UnionOptions
 
 CALLER = Caller(os.geteuid(), os.getegid())
+LOCAL_DISK = os.environ.get("UNION_LOCAL_DISK")
+"""Where the plain directory is, if the other temporary files are on a network file system: a file that is removed there while
+it is open keeps a name."""
 NAMES = [b"a", b"b", b"c", b"\xff\xfe"]
 
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(tuple)
@@ -46,7 +49,12 @@ def build_layers(top: bytes) -> list[bytes]:
     os.symlink(b"../b/a", os.path.join(bottom, b"c/\xff\xfe"))
     os.makedirs(os.path.join(middle, b"a/b"))
     os.makedirs(os.path.join(middle, b"b/c"))
-    os.setxattr(os.path.join(middle, b"b/c"), b"user.overlay.opaque", b"y")
+    try:
+        os.setxattr(os.path.join(middle, b"b/c"), b"user.overlay.opaque", b"y")
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        _write(os.path.join(middle, b"b/c/.wh..wh..opq"), b"")
     _write(os.path.join(middle, b"b/c/b"), b"middle")
     os.mknod(os.path.join(middle, b"a/a"), stat.S_IFCHR, 0)
     _write(os.path.join(middle, b"c"), b"a file over a directory")
@@ -94,7 +102,8 @@ class UnionMachine(RuleBasedStateMachine):
         self.umask = os.umask(0)
         self.top = os.fsencode(tempfile.mkdtemp())
         self.lowers = build_layers(self.top)
-        self.model = build_model(self.top)
+        self.plain = os.fsencode(tempfile.mkdtemp(dir=LOCAL_DISK))
+        self.model = build_model(self.plain)
         if self.is_indexed:
             make_index(self.top + b"/work")
         self.union = self.mount()
@@ -123,6 +132,7 @@ class UnionMachine(RuleBasedStateMachine):
         self.union.destroy()
         os.umask(self.umask)
         shutil.rmtree(self.top)
+        shutil.rmtree(self.plain)
 
     # Both sides
 
