@@ -26,7 +26,6 @@ from rootless.engine.captured import (
 from rootless.engine.engine import Engine
 from rootless.engine.lifecycle.verbs import begin_wait
 from rootless.errors import NotFoundError
-from rootless.supervisor.client import MonitorEndedError
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
@@ -95,18 +94,16 @@ class AsyncEngine:
     async def wait(self, name: str) -> int:
         """Wait for the end of a container; returns its exit status. Raises NotFoundError."""
         ending = await self._in_thread(lambda: begin_wait(self.engine.paths, name))
-        if ending is not None:
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(ending.fileno())
-                    status = ending.receive()
-                    if status is not None:
-                        return status
-            except MonitorEndedError:
-                pass  # it was killed: the record says how the container has ended
-            finally:
-                ending.close()
-        return await self._in_thread(lambda: self.engine.wait(name))
+        if ending is None:
+            return await self._in_thread(lambda: self.engine.wait(name))
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(ending.fileno())
+                status = await self._in_thread(ending.receive)
+                if status is not None:
+                    return status
+        finally:
+            ending.close()
 
     @asynccontextmanager
     async def logs(

@@ -115,25 +115,38 @@ class AwaitedEnd:
         try:
             return self._client.receive_until(*(kinds or (Kind.EXITED,)))
         except MonitorEndedError:
-            self.reconcile()
+            self._reconcile()
             return None
         finally:
             self._client.close()
 
-    def reconcile(self) -> None:
-        """Record the end of a container whose monitor was killed."""
-        wait_for_end(self._record, _END_WAIT)
-        reconcile(self._paths.containers)
+    def status(self) -> int:
+        """The exit status of the container, when it has ended."""
+        try:
+            while (status := self.receive()) is None:
+                pass
+            return status
+        finally:
+            self._client.close()
 
     def fileno(self) -> int:
         return self._client.fileno()
 
     def receive(self) -> int | None:
-        """Read one message; the exit status if it is the last. Raises MonitorEndedError if the monitor was
-        killed.
+        """Read one message; the exit status if it is the last. That of a container whose monitor was killed is in the record,
+        where it is written here.
         """
-        message = self._client.receive()
+        try:
+            message = self._client.receive()
+        except MonitorEndedError:
+            self._reconcile()
+            return self._paths.containers.read(self._record.id).exit_code
         return int(message.fields["status"]) if message.kind is Kind.EXITED else None
+
+    def _reconcile(self) -> None:
+        """Record the end of a container whose monitor was killed."""
+        wait_for_end(self._record, _END_WAIT)
+        reconcile(self._paths.containers)
 
     def close(self) -> None:
         """Wait no longer. Idempotent."""

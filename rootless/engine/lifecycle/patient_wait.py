@@ -7,15 +7,12 @@ import sys
 
 from rootless.light_stdlib import signal
 from rootless.supervisor import FIRST_QUIET, longer_quiet
-from rootless.supervisor.client import MonitorEndedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn, TypeAlias
 
-    from rootless.containers.record import ContainerRecord
-    from rootless.containers.storage_paths import StoragePaths
     from rootless.engine.lifecycle.connection import AwaitedEnd
 
     ResumedWait: TypeAlias = Callable[[Callable[[], int]], NoReturn]
@@ -25,15 +22,7 @@ if TYPE_CHECKING:
 class PatientWait:
     """The end of a container that is waited for."""
 
-    def __init__(
-        self,
-        paths: StoragePaths,
-        record: ContainerRecord,
-        ending: AwaitedEnd,
-        resumed: ResumedWait,
-    ) -> None:
-        self._paths = paths
-        self._record = record
+    def __init__(self, ending: AwaitedEnd, resumed: ResumedWait) -> None:
         self._ending = ending
         self._resumed = resumed
         self._quiet = FIRST_QUIET
@@ -51,9 +40,6 @@ class PatientWait:
                     status = self._ending.receive()
                 else:
                     self._stand_by()
-        except MonitorEndedError:
-            self._ending.reconcile()
-            return self._paths.containers.read(self._record.id).exit_code
         finally:
             self._ending.close()
         return status

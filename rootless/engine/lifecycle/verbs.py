@@ -133,14 +133,13 @@ def wait(paths: StoragePaths, record: ContainerRecord, resumed: ResumedWait | No
     when it continues.
     """
     ending = _begin_wait(paths, record)
-    if ending is not None and resumed is not None:
-        from rootless.engine.lifecycle.patient_wait import PatientWait
+    if ending is None:
+        return paths.containers.read(record.id).exit_code
+    if resumed is None:
+        return ending.status()
+    from rootless.engine.lifecycle.patient_wait import PatientWait
 
-        return PatientWait(paths, record, ending, resumed).status()
-    message = None if ending is None else ending.wait()
-    if message is not None:
-        return int(message.fields["status"])
-    return paths.containers.read(record.id).exit_code
+    return PatientWait(ending, resumed).status()
 
 
 def begin_wait(paths: StoragePaths, name: str) -> AwaitedEnd | None:
