@@ -137,13 +137,7 @@ class StageBuilder:
         shown_name, name = name, self._name_of_step(name)
         progress = self._progress.begin(name)
         try:
-            step = None
-            if not self._options.no_cache:
-                step = (
-                    self._workspace.find(key)
-                    or self._found_by_reads(key, text, known, progress, reads)
-                    or self._imported(key, text, known, progress)
-                )
+            step = self._cached(key, text, known, progress, reads)
             if step is not None:
                 progress.cached()
             else:
@@ -152,8 +146,7 @@ class StageBuilder:
                 if earlier is not None:
                     self._show_changed_files(earlier.layer, layer, progress)
                 self._last_done = shown_name
-                created = self._workspace.now()
-                step = CachedStep(key, layer, created, text, known)
+                step = CachedStep(key, layer, self._workspace.now(), text, known)
                 self._workspace.save(step)
                 if reads is not None:
                     reads.save(key)
@@ -167,6 +160,22 @@ class StageBuilder:
             raise
         state.add_history(text, step.created, step.layer)
         state.key = key
+
+    def _cached(
+        self,
+        key: str,
+        text: str,
+        known: Mapping[str, str],
+        progress: StepProgress,
+        reads: ReadsCache | None,
+    ) -> CachedStep | None:
+        if self._options.no_cache:
+            return None
+        return (
+            self._workspace.find(key)
+            or self._found_by_reads(key, text, known, progress, reads)
+            or self._imported(key, text, known, progress)
+        )
 
     def _imported(
         self, key: str, text: str, inputs: Mapping[str, str], progress: StepProgress
@@ -231,47 +240,16 @@ class StageBuilder:
             progress.note(f"changed files: {differences}")
 
     def _run(self, instruction: Run, state: StageState) -> None:
-        options = self._options
-        words, script = command_of(instruction, state)
-        if not words:
-            raise BuildError("failed to marshal LLB definition: arguments are required")
-        expander = state.scope.expander(options.escape)
-        mounts = mounts_of(instruction, expander)
-        environment = dict(state.scope.variables)
-        network = options.network if instruction.network == "default" else instruction.network
-        inputs = {
-            "words": list(words),
-            "script": "" if script is None else script[1].decode(errors="surrogateescape"),
-            "environment": dict(sorted(environment.items())),
-            "arguments": state.shown_arguments(),
-            "user": state.user,
-            "directory": state.directory,
-            "network": network,
-            "security": instruction.security,
-            "hosts": [list(each) for each in options.hosts],
-            "mounts": mount_inputs(mounts, self._trees.source, self._workspace),
-        }
-        if options.chown is not None:
-            inputs["chown"] = options.chown.value
-        if instruction.security == "insecure" and not options.allows_insecure:
-            raise BuildError(
-                "security.insecure is not allowed", hint="allow it: --allow security.insecure"
-            )
-        if network == HOST and options.network == NONE and not options.allows_host_network:
-            raise BuildError("network.host is not allowed", hint="allow it: --allow network.host")
-        if instruction.devices:
-            raise BuildError("RUN --device is not supported: devices of CDI are not read")
-        key = step_key(state.key, "RUN", inputs)
-        insecure = instruction.security == "insecure"
-        plan = RunPlan(words, script, mounts, network, insecure, key)
-        if options.resume is not None:
-            kept = find_kept(self._workspace.store, key)
+        plan, inputs = self._plan_run(instruction, state)
+        check_allowed(instruction, plan.network, self._options)
+        resume = self._options.resume
+        if resume is not None:
+            kept = find_kept(self._workspace.store, plan.key)
             if kept is not None:
-                self._go_on(instruction, state, plan, kept, options.resume)
+                self._go_on(instruction, state, plan, kept, resume)
                 return
-
         reads = None
-        if options.by_reads:
+        if self._options.by_reads:
             reads = ReadsCache(self._workspace, step_key("", "RUN", inputs), state.layers)
 
         def make(progress: StepProgress) -> BuiltLayer:
@@ -283,12 +261,40 @@ class StageBuilder:
         self._step(
             state,
             shown(instruction),
-            state.run_text(words),
-            key,
+            state.run_text(plan.words),
+            plan.key,
             inputs=inputs,
             make=make,
             reads=reads,
         )
+
+    def _plan_run(
+        self, instruction: Run, state: StageState
+    ) -> tuple[RunPlan, Mapping[str, object]]:
+        """What a RUN executes, and what of it decides whether a step of the cache is the same. Raises BuildError."""
+        options = self._options
+        words, script = command_of(instruction, state)
+        if not words:
+            raise BuildError("failed to marshal LLB definition: arguments are required")
+        mounts = mounts_of(instruction, state.scope.expander(options.escape))
+        network = options.network if instruction.network == "default" else instruction.network
+        inputs = {
+            "words": list(words),
+            "script": "" if script is None else script[1].decode(errors="surrogateescape"),
+            "environment": dict(sorted(state.scope.variables.items())),
+            "arguments": state.shown_arguments(),
+            "user": state.user,
+            "directory": state.directory,
+            "network": network,
+            "security": instruction.security,
+            "hosts": [list(each) for each in options.hosts],
+            "mounts": mount_inputs(mounts, self._trees.source, self._workspace),
+        }
+        if options.chown is not None:
+            inputs["chown"] = options.chown.value
+        key = step_key(state.key, "RUN", inputs)
+        insecure = instruction.security == "insecure"
+        return RunPlan(words, script, mounts, network, insecure, key), inputs
 
     def _go_on(
         self,
@@ -413,6 +419,18 @@ class StageBuilder:
                 return 0, 0  # without any files too
             raise BuildError(str(error)) from None
         return identity.uid, gid
+
+
+def check_allowed(instruction: Run, network: str, options: StageOptions) -> None:
+    """Raises BuildError for a RUN that asks for what the build does not allow or cannot give. `network` is that of the step."""
+    if instruction.security == "insecure" and not options.allows_insecure:
+        raise BuildError(
+            "security.insecure is not allowed", hint="allow it: --allow security.insecure"
+        )
+    if network == HOST and options.network == NONE and not options.allows_host_network:
+        raise BuildError("network.host is not allowed", hint="allow it: --allow network.host")
+    if instruction.devices:
+        raise BuildError("RUN --device is not supported: devices of CDI are not read")
 
 
 def located(error: BuildError, instruction: Instruction) -> BuildError:
