@@ -42,6 +42,28 @@ class AskedContainer(NamedTuple):
     action: Action
 
 
+class _Isolation(NamedTuple):
+    """What of the host the container does not have."""
+
+    files: bool
+    variables: bool
+    pid: bool
+    ipc: bool
+    uts: bool
+
+
+class _Writing(NamedTuple):
+    """Where the container writes: to the image's directory (`in_place`), to memory, or to overlays."""
+
+    in_place: bool
+    to_memory: bool
+    overlays: tuple[values.Overlay, ...]
+
+    @property
+    def is_possible(self) -> bool:
+        return self.in_place or self.to_memory or not all(each.read_only for each in self.overlays)
+
+
 class _Place(NamedTuple):
     """The caller's home: where it is on the host (empty for one in memory) and in the container."""
 
@@ -59,42 +81,26 @@ def container_of(
     getcwd: Callable[[], str],
 ) -> AskedContainer:
     """Raises UsageError."""
-    compat = parsed[rows.COMPAT]
-    everything = parsed[rows.CONTAINALL] or compat
-    contain = parsed[rows.CONTAIN] or everything
-    fakeroot = parsed[rows.FAKEROOT]
-    writable = parsed[rows.WRITABLE]
-    if writable and not source.path:
-        raise UsageError(
-            "an image of the store cannot be written to",
-            hint="use --writable-tmpfs or --overlay, or rootless run and rootless commit",
-        )
-    overlays = _overlays(parsed, getcwd)
-    if writable and overlays:
-        raise UsageError("conflicting options: --writable and --overlay")
-    writable_tmpfs = (parsed[rows.WRITABLE_TMPFS] or compat) and not writable
+    compat, fakeroot = parsed[rows.COMPAT], parsed[rows.FAKEROOT]
+    app = parsed[rows.APP] or ""
+    isolated = _isolation(parsed)
+    writing = _writing(parsed, source, getcwd)
     excluded = _excluded(parsed)
     home = _home(parsed, environ, getcwd, root=fakeroot)
-    own_pid, own_ipc = parsed[rows.PID] or everything, parsed[rows.IPC] or everything
-    own_uts = parsed[rows.UTS] or bool(parsed[rows.HOSTNAME])
-    passed = caller_variables(
-        environ, _given_variables(parsed), clean=parsed[rows.CLEANENV] or everything
-    )
+    passed = caller_variables(environ, _given_variables(parsed), clean=isolated.variables)
     given = _without_home(passed.set, home)
     binds = _asked(parsed, getcwd)
-    mounts = _mounts(parsed, home, excluded, getcwd, contain=contain, binds=binds.values())
-    gpus = _gpus(parsed, environ, with_nodes=contain or "dev" in excluded)
-    has_terminal = own_pid and os.isatty(0) and os.isatty(1)
+    mounts = _mounts(parsed, home, excluded, getcwd, contain=isolated.files, binds=binds.values())
+    gpus = _gpus(parsed, environ, with_nodes=isolated.files or "dev" in excluded)
+    has_terminal = isolated.pid and os.isatty(0) and os.isatty(1)
     options = ContainerOptions(
         image=source.name or None,
         rootfs=posixpath.join(getcwd(), source.path) if source.path else None,
         pull=_pull_policy(parsed),
-        workdir=_directory(parsed, home, mounts, excluded, getcwd, contain=contain),
+        workdir=_directory(parsed, home, mounts, excluded, getcwd, contain=isolated.files),
         umask=None if parsed[rows.NO_UMASK] or compat else _umask(),
         workdir_required=bool(parsed[rows.CWD]),
-        variables=tuple(
-            _variables(given, home, action, source, app=parsed[rows.APP] or "", bound=binds).items()
-        ),
+        variables=tuple(_variables(given, home, action, source, app=app, bound=binds).items()),
         terminal=has_terminal,
         interactive=True,
         log=values.LogOptions(
@@ -103,24 +109,27 @@ def container_of(
         mounts=(*mounts, *gpus.mounts),
         cdi_devices=(*_devices(parsed), *gpus.cdi_devices),
         cdi_directories=parsed[rows.CDI_SPEC_DIR],
-        in_place=writable,
-        read_only=not (writable or writable_tmpfs or any(not each.read_only for each in overlays)),
-        writable_tmpfs=0 if writable_tmpfs else None,
-        overlays=overlays,
+        in_place=writing.in_place,
+        read_only=not writing.is_possible,
+        writable_tmpfs=0 if writing.to_memory else None,
+        overlays=writing.overlays,
         hostname=parsed[rows.HOSTNAME],
         network=NetworkOptions(_network(parsed)),
-        init=own_pid and not (parsed[rows.NO_INIT] or compat),
-        namespaces=values.NamespaceModes(pid=own_pid, ipc=own_ipc, uts=own_uts, cgroup=False),
+        init=isolated.pid and not (parsed[rows.NO_INIT] or compat),
+        namespaces=values.NamespaceModes(
+            pid=isolated.pid, ipc=isolated.ipc, uts=isolated.uts, cgroup=False
+        ),
         userns=UserNamespaceMode(keep=not fakeroot, single=not fakeroot),
         security=_security(root=fakeroot),
     )
+    shell = (parsed[rows.SHELL] or "") if action == "shell" else ""
     return AskedContainer(
         options,
         Action(
             action,
             words,
-            parsed[rows.APP] or "",
-            (parsed[rows.SHELL] or "") if action == "shell" else "",
+            app,
+            shell,
             passed.passed,
             given,
             passed.before,
@@ -128,6 +137,32 @@ def container_of(
             gpus.libraries,
         ),
     )
+
+
+def _isolation(parsed: Parsed) -> _Isolation:
+    everything = parsed[rows.CONTAINALL] or parsed[rows.COMPAT]
+    return _Isolation(
+        files=parsed[rows.CONTAIN] or everything,
+        variables=parsed[rows.CLEANENV] or everything,
+        pid=parsed[rows.PID] or everything,
+        ipc=parsed[rows.IPC] or everything,
+        uts=parsed[rows.UTS] or bool(parsed[rows.HOSTNAME]),
+    )
+
+
+def _writing(parsed: Parsed, source: Source, getcwd: Callable[[], str]) -> _Writing:
+    """Raises UsageError."""
+    in_place = parsed[rows.WRITABLE]
+    if in_place and not source.path:
+        raise UsageError(
+            "an image of the store cannot be written to",
+            hint="use --writable-tmpfs or --overlay, or rootless run and rootless commit",
+        )
+    overlays = _overlays(parsed, getcwd)
+    if in_place and overlays:
+        raise UsageError("conflicting options: --writable and --overlay")
+    to_memory = (parsed[rows.WRITABLE_TMPFS] or parsed[rows.COMPAT]) and not in_place
+    return _Writing(in_place, to_memory, overlays)
 
 
 def _security(*, root: bool) -> values.SecurityOptions:
