@@ -13,7 +13,9 @@ from rootless.applying.plan import Left
 from rootless.changes.change import Change
 
 _LARGEST = 1 << 24
+"""Bytes of a text that is merged; a larger one is left as it is."""
 _LOOK = 8000
+"""A NUL among so many first bytes is in no text, as git has it (buffer_is_binary)."""
 
 
 class Merging:
@@ -49,7 +51,7 @@ class Merging:
         data = os.path.join(os.fsencode(self._directory), place.encode("latin-1"))
         theirs = _read(os.open(data, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
         ours = _read(self._host.open(change.path, os.O_RDONLY))
-        if any(b"\0" in text[:_LOOK] for text in (base, ours, theirs)):
+        if any(len(text) > _LARGEST or b"\0" in text[:_LOOK] for text in (base, ours, theirs)):
             return ""
         made = merge(base, ours, theirs)
         if made.has_conflicts:
@@ -63,4 +65,4 @@ class Merging:
 
 def _read(descriptor: int) -> bytes:
     with open(descriptor, "rb") as file:
-        return file.read(_LARGEST)
+        return file.read(_LARGEST + 1)

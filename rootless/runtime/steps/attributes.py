@@ -80,7 +80,8 @@ def _add_entry(context: Context, path: str, entry: str, *, first: bool) -> None:
     except OSError:
         return
     with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _USER_FILE_LIMIT:
             return
         content = file.read(_USER_FILE_LIMIT)
         try:

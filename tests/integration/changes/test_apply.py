@@ -369,6 +369,17 @@ def test_merge_takes_the_changes_of_both(rootless, work, script):
     assert (work / "text").read_text() == LINES.replace("15\n", "fifteen\n")
 
 
+@pytest.mark.parametrize("side", ["host", "container"])
+def test_text_that_has_become_too_large_to_merge_stays(rootless, work, side):
+    (work / "text").write_text(LINES)
+    long_line = "head -c 17000000 /dev/zero | tr '\\0' x >> text"
+    tried(rootless, "sed -i s/^3$/three/ text" + ("; " + long_line) * (side == "container"))
+    host = LINES.replace("15\n", "fifteen\n") + "x" * 17_000_000 * (side == "host")
+    (work / "text").write_text(host)
+    assert rootless("apply", "--merge", "one").status == 1
+    assert (work / "text").read_text() == host
+
+
 def test_merge_marks_lines_that_both_have_changed_and_tells(rootless, work):
     tried(rootless, "echo theirs > file")
     (work / "file").write_text("mine\n")

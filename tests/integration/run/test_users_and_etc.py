@@ -73,6 +73,15 @@ def test_keep_id_leaves_a_mounted_passwd_alone(box, tmp_path):
     assert passwd.read_text() == "root:x:0:0::/:/bin/sh\n"
 
 
+def test_keep_id_leaves_a_passwd_alone_that_is_too_large_to_read(box_without_caller):
+    rootless = box_without_caller
+    script = "head -c 16800000 /dev/zero | tr '\\0' x >>/etc/passwd; md5sum /etc/passwd"
+    made = rootless("run", "--name", "made", "box:1", "sh", "-c", script).ok()
+    rootless("commit", "made", "box:2").ok()
+    shown = rootless("run", "--rm", "--userns=keep-id", "box:2", "md5sum", "/etc/passwd").ok()
+    assert shown.stdout == made.stdout
+
+
 def test_keep_id_leaves_an_image_alone_that_has_the_number(box_without_caller):
     rootless = box_without_caller
     script = f"echo inside:x:{os.getuid()}:{os.getgid()}::/home/inside:/bin/sh >>/etc/passwd"
