@@ -36,22 +36,26 @@ class ProgramsInC1:
 
     def __init__(self, rootless: Rootless) -> None:
         self._rootless = rootless
+        self._upper: Path | None = None
 
     def run(self, program: str, *options: str) -> str:
         done = self._rootless(
             *("run", "--name", "c1", "--network", "none", *options, "--rootfs", "/"),
             *("/usr/bin/python3", "-c", PRELUDE + program),
-            timeout=120,
+            timeout=600,
         )
         assert done.status == 0, done
         return done.stdout
 
     def owner(self, path: str) -> tuple[int, int]:
         """As the upper has it; (0, 0) where it is not noted."""
-        inspected = self._rootless("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "c1")
-        file = Path(inspected.ok().stdout.strip()) / path
+        if self._upper is None:
+            inspected = self._rootless("inspect", "-f", "{{.GraphDriver.Data.UpperDir}}", "c1")
+            self._upper = Path(inspected.ok().stdout.strip())
         try:
-            value = os.getxattr(file, "user.containers.override_stat", follow_symlinks=False)
+            value = os.getxattr(
+                self._upper / path, "user.containers.override_stat", follow_symlinks=False
+            )
         except OSError:
             return 0, 0
         uid, gid, _ = value.split(b":", 2)
