@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,8 +240,25 @@ def rootless() -> Iterator[Rootless]:
         remove_tree(directory)
 
 
+@pytest.fixture(scope="session")
+def give_busybox(
+    tmp_path_factory: pytest.TempPathFactory, busybox_image: Path
+) -> Callable[[Rootless, str], None]:
+    """Gives the command a store that has busybox as an image of this name alone. It is imported once, and the store copied."""
+    made: dict[str, Path] = {}
+
+    def give(rootless: Rootless, name: str) -> None:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("store")
+            Rootless(made[name], rootless.runtime)("import", busybox_image, name).ok()
+        assert not rootless.data.exists()
+        subprocess.run(["cp", "-a", made[name], rootless.data], check=True, timeout=120)
+
+    return give
+
+
 @pytest.fixture
-def box(rootless: Rootless, busybox_image: Path) -> Rootless:
+def box(rootless: Rootless, give_busybox: Callable[[Rootless, str], None]) -> Rootless:
     """The command under test, with busybox as the image box:1."""
-    rootless("import", busybox_image, "box:1").ok()
+    give_busybox(rootless, "box:1")
     return rootless

@@ -66,7 +66,7 @@ class Rootless:
     def remove_containers(self) -> None:
         """Kill and remove what `run -d` and `start` have left."""
         if any((self.data / "rootless/containers/names").glob("*")):
-            self("rm", "-f", *self("ps", "-aq").stdout.split())
+            self("rm", "--force", "--all")
 
     def processes(self) -> list[int]:
         """The processes of any kind that have the path of the store in their environment."""

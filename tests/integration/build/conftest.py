@@ -75,7 +75,6 @@ class Builds:
 
 
 @pytest.fixture
-def builds(rootless, busybox_image, tmp_path):
-    done = rootless("import", str(busybox_image), "base:1")
-    assert done.status == 0, done.stderr
+def builds(rootless, give_busybox, tmp_path):
+    give_busybox(rootless, "base:1")
     return Builds(rootless, tmp_path / "context")
