@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
 
 CONNECTIONS = 2000
-MEBIBYTES = 1024
+MEBIBYTES = 256
 BLOCK = os.urandom(1 << 20)
 
 UDP_ECHO = r"""
@@ -297,7 +297,7 @@ def test_client_that_takes_nothing_does_not_hold_up_the_end(rootless: Rootless) 
 
 @pytest.mark.parametrize("kind", ["bridge", "net"])
 def test_large_stream_arrives_intact(rootless: Rootless, network: str, kind: str) -> None:
-    """1 GiB in each direction, of which neither side keeps more than a block."""
+    """A quarter of a GiB in each direction, of which neither side keeps more than a block."""
     options = ("--network", kind, "-p", "127.0.0.1::80")
     start(rootless, "server", DIGEST, *options, arguments=(str(MEBIBYTES),))
     port = port_of(rootless, "server", "80")
