@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 PROBE_SECONDS = 60
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
@@ -173,7 +174,7 @@ def _cgroup_delegation() -> str | None:
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         if line.startswith("0::"):
             own = Path("/sys/fs/cgroup") / line[3:].lstrip("/")
-            probe = own / f"probe-{os.getpid()}"
+            probe = own / f"probe-{uuid4().hex}"
             try:
                 probe.mkdir()
                 probe.rmdir()

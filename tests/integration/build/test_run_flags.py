@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 
 import pytest
+
+from tests.support.rootless import short_directory
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -122,9 +125,10 @@ def test_a_required_secret_that_is_not_there_is_an_error(builds):
 
 
 def test_an_agent_is_reached_through_its_socket(builds):
-    path = f"/tmp/agent-{os.getpid()}"
+    directory = short_directory()
+    path = directory / "agent"
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(str(path))
     listener.listen()
     try:
         shown = builds.ok(
@@ -134,7 +138,7 @@ def test_an_agent_is_reached_through_its_socket(builds):
         )
     finally:
         listener.close()
-        os.unlink(path)
+        shutil.rmtree(directory)
     assert output(shown)[:1] == ["/run/buildkit/ssh_agent.0"]
     done = builds("FROM base:1\nRUN --mount=type=ssh,required true\n")
     assert "unset ssh forward key default" in done.stderr

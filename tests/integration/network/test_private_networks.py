@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_host_loopback_is_reached_only_where_asked_for(rootless, driver):
 
 @DRIVERS
 def test_abstract_sockets_of_the_host_are_out_of_reach(rootless, driver):
-    name = f"rootless-test-{os.getpid()}"
+    name = f"rootless-test-{uuid4().hex}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"\0{name}")
         listener.listen()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_signal_that_ends_the_command_is_128_and_its_number(rootless):
 
 
 def test_writes_stay_in_the_container(rootless):
-    name = f"/var/tmp/rootless-test-{os.getpid()}"
+    name = f"/var/tmp/rootless-test-{uuid4().hex}"
     script = f"echo new > {name} && cat {name} && rm /etc/passwd && test ! -e /etc/passwd"
     assert host(rootless, "sh", "-c", script).ok().stdout == "new\n"
     assert not Path(name).exists()

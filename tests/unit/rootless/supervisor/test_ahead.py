@@ -55,5 +55,5 @@ def test_abandoned_monitor_leaves_no_process() -> None:
     ahead = start_ahead(["run", "box", "true"], {})
     assert ahead is not None
     ahead.abandon()
-    assert children_of(os.getpid()) == before
+    assert set(children_of(os.getpid())) <= set(before)
     ahead.abandon()
