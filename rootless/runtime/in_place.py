@@ -24,7 +24,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from rootless.runtime.execution import Filters
@@ -68,9 +68,13 @@ def enter_namespaces(plan: Plan, shared: SharedRoot | None) -> None:
 
 
 def become_container(
-    plan: Plan, channel: socket.socket, filters: Filters, shared: SharedRoot | None
+    plan: Plan,
+    channel: socket.socket,
+    filters: Filters,
+    shared: SharedRoot | None,
+    prepare: Callable[[], None] | None = None,
 ) -> NoReturn:
-    """Follow the plan, after `enter_namespaces`, and execute its command.
+    """Follow the plan, after `enter_namespaces`, and execute its command. `prepare` is called once the id maps are there.
 
     The caller's descriptors that are not close-on-exec, its signal mask, its ignored signals, its session and its
     group stay as they are. From here on nothing can be imported.
@@ -84,6 +88,8 @@ def become_container(
         os.umask(0)
         send(channel, HandshakeMessage(MessageKind.UNSHARED))
         _expect(channel, MessageKind.MAPPED)
+        if prepare is not None:
+            prepare()
         context = Context(channel, {} if shared is None else {ROOT_TREE: shared.tree})
         for step in plan.steps:
             doing = step.describe()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 from rootless.containers.launch_description import LaunchDescription
+from rootless.containers.record import IN_OVERLAY
+from rootless.containers.writable_layers.place import layer_directory
 from rootless.runtime.in_place import (
     NotBecomeError,
     become_container,
@@ -22,6 +24,7 @@ from rootless.runtime.seccomp import filters_of
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.start import start_monitor
 from rootless.syscalls import descriptors
+from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ def run_in_place(
         )
         filters = filters_of(description.spec, description.seccomp_cache)
         shared = receive_root(ours)
+        join = _hold_end(description, started.pid)
         plan = make_plan(
             description.spec,
             rootfs=(
@@ -87,7 +91,7 @@ def run_in_place(
                 # The server of the image ends with the last copy of the mount, and the monitor after the server.
                 os.close(shared.tree)
             raise clone_error(error, plan.namespaces, in_cgroup=False) from error
-        become_container(plan, ours, filters, shared)
+        become_container(plan, ours, filters, shared, join)
     except NotBecomeError:
         client.receive_until(Kind.EXITED)
         raise
@@ -95,3 +99,14 @@ def run_in_place(
         ours.close()
         started.wait()
         raise
+
+
+def _hold_end(description: LaunchDescription, monitor: int) -> Callable[[], None] | None:
+    """What this process has to do in its namespaces so that its end is known when the image that it writes to is written;
+    None if it writes to none."""
+    is_overlay = description.record.layer == IN_OVERLAY
+    if not is_overlay or not os.path.isfile(layer_directory(description.directory)):
+        return None
+    from rootless.supervisor.held_end import join_holder, start_holder
+
+    return partial(join_holder, start_holder(monitor))

@@ -1,5 +1,5 @@
-"""clone3(2), unshare(2), setns(2), close_range(2), prctl(2), sethostname(2): what makes and
-confines a process."""
+"""clone3(2), unshare(2), setns(2), close_range(2), prctl(2), sethostname(2), ptrace(2): what makes, confines and
+traces a process."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ _NO_CLOSE_RANGE = (errno.EINVAL, errno.ENOSYS)
 _PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
 _LARGEST_TABLE = 65536
 """Where the descriptors cannot be listed, that many are tried."""
+
+WALL = 0x40000000
+"""__WALL of wait(2)."""
+_PTRACE_SEIZE = 0x4206
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -113,6 +117,11 @@ def setns(descriptor: int, flags: int) -> None:
     """Join the namespaces of `flags` of the process whose pidfd is given, or the one a namespace
     descriptor is of."""
     check(libc().setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def seize(pid: int) -> None:
+    """Trace a process from now on, without stopping it (ptrace(2), PTRACE_SEIZE). Raises OSError."""
+    check(libc().ptrace(ctypes.c_long(_PTRACE_SEIZE), ctypes.c_long(pid), None, None))
 
 
 def close_on_exec_from(first: int) -> None:

@@ -29,7 +29,7 @@ def is_clean(image):
 
 
 def is_served(image):
-    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True)
     return any("fuse2fs" in line and str(image) in line for line in done.stdout.splitlines())
 
 
@@ -75,13 +75,32 @@ def test_the_end_of_a_container_is_known_when_its_image_is_written(rootless, ima
     assert written.exists()
 
 
-def test_an_image_is_locked_until_it_is_written(cluster, image, written):
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("touch /new", 0),
+        ("exit 7", 7),
+        ("kill -KILL $$", -signal.SIGKILL),
+        ("no-such-command", 127),
+        ("(exit 3) & (exit 4) | cat", 0),
+    ],
+)
+def test_a_command_ends_when_its_image_is_written(cluster, image, written, script, status):
     env = {"PATH": os.environ["PATH"]}
-    assert cluster("exec", "--overlay", image, "box:1", "true", env=env).returncode == 0
-    copy = image.with_name("copy.img")
-    subprocess.run(["flock", "--shared", image, "cp", image, copy], check=True, timeout=120)
+    done = cluster("exec", "--overlay", image, "box:1", "sh", "-c", script, env=env)
     assert written.exists()
-    assert is_clean(copy)
+    assert is_clean(image)
+    assert done.returncode == status
+
+
+def test_a_command_does_not_wait_for_what_it_leaves_behind(cluster, image):
+    script = "sleep 1000 > /dev/null 2>&1 & echo $!"
+    sleeping = int(cluster.text("exec", "--overlay", image, "box:1", "sh", "-c", script))
+    try:
+        assert is_served(image)
+    finally:
+        os.kill(sleeping, signal.SIGKILL)
+    wait_until(lambda: not is_served(image))
 
 
 def test_one_writes_and_several_read(cluster, image):
