@@ -172,7 +172,7 @@ def _bring_to_restarting(program: Program, directory: Path) -> None:
             program.run("$D run -d --name cc --restart always --network none bb:1 false", directory)
         return False
 
-    wait_until(has_time, 60)
+    wait_until(has_time)
 
 
 class _State(NamedTuple):

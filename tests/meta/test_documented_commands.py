@@ -74,7 +74,7 @@ def test_documents_have_commands_to_run() -> None:
 @pytest.mark.slow
 @pytest.mark.needs("userns", "fuse", "subuid")
 def test_tour_of_make_demo_runs_to_its_end(rootless: Rootless) -> None:
-    done = run_command(["bash", "scripts/tour"], env=rootless.env, cwd=ROOT, timeout=120).ok()
+    done = run_command(["bash", "scripts/tour"], env=rootless.env, cwd=ROOT, timeout=600).ok()
     assert "\nHello World\n" in done.stdout
     assert "uid=0(root)" in done.stdout
 
@@ -122,7 +122,7 @@ def test_commands_of_a_block_do_what_it_shows(
     separator = f"end-of-output-{os.getpid()}"
     found = steps(block.body)
     script = "set -eu\n" + "".join(f"{command}\necho\necho {separator}\n" for command, _ in found)
-    result = run_command(["bash", "-c", script], env=env, cwd=tmp_path, timeout=120)
+    result = run_command(["bash", "-c", script], env=env, cwd=tmp_path, timeout=600)
     outputs = result.stdout.split(f"\n{separator}\n")
     for (command, expected), output in zip(found, outputs, strict=False):
         if output is outputs[-1]:
@@ -150,5 +150,5 @@ def test_program_of_the_python_api_runs(block: Block, rootless: Rootless, tmp_pa
     program = tmp_path / "program.py"
     program.write_text(block.body)
     env = rootless.env | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-    done = run_command([sys.executable, program], env=env, cwd=tmp_path, timeout=120)
+    done = run_command([sys.executable, program], env=env, cwd=tmp_path, timeout=600)
     assert (done.status, done.stderr.replace("err\n", "")) == (0, "")
