@@ -48,7 +48,7 @@ VERBS = (
 """Each is tried on a container `cc` in each of the states."""
 
 LIMITED = ("wait cc", "start -a cc", "attach --no-stdin cc", "logs -f cc")
-"""The same with two seconds at most: some wait for the end of the container."""
+"""The same with six seconds at most: some wait for the end of the container."""
 
 
 class Section(NamedTuple):
@@ -67,5 +67,5 @@ def sections() -> Iterator[Section]:
         cases = [line for line in lines if not line.startswith(("#", "setup: "))]
         yield Section(path.stem, tuple(setup), tuple(cases))
     for state in STATES:
-        limited = (f"timeout -s KILL 2 $D {verb}" for verb in LIMITED)
+        limited = (f"timeout -s KILL 6 $D {verb}" for verb in LIMITED)
         yield Section(state, (), (*(f"$D {verb}" for verb in VERBS), *limited))

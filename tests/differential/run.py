@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tests.differential.cases import STATES, Section
 from tests.support.waiting import wait_until
 
-_TIMEOUT = 30
+_TIMEOUT = 120
 _RAMP = 6
 """Restarts after which the delay before the next one is 6 seconds, and long enough to try verbs in."""
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tests.differential.hpc.images import make_images
 
 _CASES = Path(__file__).parent / "cases"
-_TIMEOUT = 60
+_TIMEOUT = 120
 _NOT_STARTED = {1, 125, 126, 127, 255}
 _USAGE = re.compile(r"^(Options for |Usage:\n).*", re.MULTILINE | re.DOTALL)
 _NOTICE = re.compile(r"^(INFO|DEBUG|VERBOSE): ")
