@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.processes import children_of
@@ -112,8 +113,9 @@ def run_while_recorders_are_killed(rootless: Rootless, image: str, act: str) -> 
         made = len(list(Path(upper).glob("w/*")))
         if made > (killed[-1] if killed else 0) + 3:
             for recorder in recorders_of(int(first)):
-                os.kill(recorder, signal.SIGKILL)
-                killed.append(made)
+                with suppress(ProcessLookupError):  # the monitor has just collected it
+                    os.kill(recorder, signal.SIGKILL)
+                    killed.append(made)
         return Path(upper, "w/done").exists()
 
     wait_until(kill_recorder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -63,17 +64,19 @@ def test_a_killed_file_server_of_a_step_is_replaced(builds):
     process = builds.rootless.popen("build", "-t", "t", str(context))
 
     def runs_a_shell():
-        return any(
-            Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/bin/sh\0")
-            for pid in children_of(process.pid)
-        )
+        for pid in children_of(process.pid):
+            with contextlib.suppress(OSError):  # it ends meanwhile
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/bin/sh\0"):
+                    return True
+        return False
 
     wait_until(runs_a_shell)
     kills = 0
     while process.poll() is None and kills < 2:
         for pid in servers_below(process.pid):
-            kills += 1
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
+                kills += 1
             wait_until(lambda pid=pid: pid not in servers_below(process.pid))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors.decode()
