@@ -254,10 +254,11 @@ for entry in os.listdir("/proc"):
         for path in ("mem", "root", "fd/0"):
             try:
                 os.open(f"/proc/{entry}/{path}", os.O_RDWR if path == "mem" else os.O_RDONLY | os.O_NONBLOCK)
+                comm = open(f"/proc/{entry}/comm").read().strip()
+                theirs = os.readlink(f"/proc/{entry}/ns/user")
             except OSError:
-                continue
-            comm = open(f"/proc/{entry}/comm").read().strip()
-            assert os.readlink(f"/proc/{entry}/ns/user") != os.readlink("/proc/self/ns/user"), (entry, path, comm)
+                continue  # refused, or it has ended
+            assert theirs != os.readlink("/proc/self/ns/user"), (entry, path, comm)
 """,
         *("--pid", "host", "--privileged"),
     )

@@ -360,11 +360,14 @@ def test_start_of_a_container_on_a_shared_image_leaves_no_process_with_its_outpu
     for verb in (("start",), ("restart", "-t", "0"), ("stop", "-t", "0"), ("start",)):
         rootless(*verb, "web").ok()  # to the end of its output
     monitor = int(rootless("inspect", "-f", "{{.State.ConmonPid}}", "web").ok().stdout)
-    words = [
-        Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0]
-        for child in children_of(monitor)
-    ]
-    assert words == [b"sleep"]
+
+    def words():
+        with contextlib.suppress(OSError):  # one has ended meanwhile
+            paths = [Path(f"/proc/{child}/cmdline") for child in children_of(monitor)]
+            return [path.read_bytes().split(b"\0")[0] for path in paths]
+        return []
+
+    wait_until(lambda: words() == [b"sleep"])
 
 
 def test_command_that_does_not_exist_leaves_a_created_container(rootless):
