@@ -2,7 +2,6 @@
 
 # What is imported before a pack is loaded takes 0.2 ms a module: as few as can be, `__future__` included.
 import gc
-import os
 import sys
 
 # What a start imports and makes lives as long as it does. Looking through it for garbage again and
@@ -21,32 +20,31 @@ _MAY_BE_INTERRUPTED = signal.getsignal(signal.SIGINT) is signal.default_int_hand
 if _MAY_BE_INTERRUPTED:
     # Until the command runs, SIGINT ends this process: an exception in the middle of an import would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
 _HAS_PACK = not {"run", "exec", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
-_FIRST = ""
-"""The pack that has been loaded."""
 if _HAS_PACK:
     from rootless import module_packs
-
-    _FIRST = module_packs.load_first(sys.argv[1:])
-
-from unionfs.light_imports import install  # noqa: E402
-
-install("rootless", "unionfs")
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    claim, monitor = None, None
-    if _HAS_PACK and module_packs.AHEAD == _FIRST:
+    claim, monitor, first = None, None, ""
+    if _HAS_PACK:
+        first = module_packs.load_first(sys.argv[1:])
+        if first == module_packs.RANK:
+            from rootless.cli.rank import become_rank
+
+            claim = become_rank(sys.argv[1:])
+    from unionfs.light_imports import install
+
+    install("rootless", "unionfs")
+    if _HAS_PACK and first == module_packs.AHEAD:
+        import os
+
         from rootless.supervisor.ahead import start_ahead
 
         monitor = start_ahead(sys.argv[1:], os.environ)
         module_packs.load(module_packs.RUN)
-    if _HAS_PACK and module_packs.RANK == _FIRST:
-        from rootless.cli.rank import become_rank
-
-        claim = become_rank(sys.argv[1:])
+    if _HAS_PACK and first == module_packs.RANK:
         module_packs.load(module_packs.HPC if sys.argv[1] == "hpc" else module_packs.JOIN)
     from rootless.cli.main import main as run_command_line
     from rootless.cli.process import exit_with

@@ -11,14 +11,13 @@ rootless.pack_writer`, which the first `run` executes when its container has end
 """
 
 # Each start imports this module, by the interpreter's finder: it imports as little as it can, `__future__` included.
-import os
 import posix
 import sys
 from marshal import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec, SourceFileLoader
     from importlib.util import MAGIC_NUMBER
     from types import CodeType, ModuleType
@@ -33,23 +32,24 @@ else:
 
 AHEAD, RUN, PREPARE, DETACHED = "ahead", "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
-RANK, JOIN, EXEC = "rank", "join", "exec"
+RANK, RANK_FAILURE, JOIN, EXEC = "rank", "rank-failure", "join", "exec"
 HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
 RESUMED_CLIENT, RESUMED_SERVER = "resumed-client", "resumed-server"
 NAMES = (
     *(AHEAD, RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
-    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
+    *(RANK, RANK_FAILURE, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
     *(RESUMED_CLIENT, RESUMED_SERVER),
 )
 """AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
 follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
-of a rank (`run --join`, `hpc --sharens`), and JOIN, or HPC and HPC_JOIN, follow if its command line has to be read. HPC is that
+of a rank (`run --join`, `hpc --sharens`) that has a recipe, RANK_FAILURE of its failure, and JOIN, or HPC and HPC_JOIN,
+follow if its command line has to be read. HPC is that
 of `hpc`, and IN_PLACE follows. RESUMED_CLIENT is that of a client of `run`, `attach` or `start` that stood by,
 RESUMED_SERVER that of a container's file server."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
-_DIRECTORY = f"{os.path.dirname(__file__)}/__pycache__"
+_DIRECTORY = f"{__file__.rpartition('/')[0]}/__pycache__"
 _PACKAGE = "/__init__.py"
 
 
@@ -97,6 +97,8 @@ def path_of(name: str) -> str | None:
 
 def write_missing() -> None:
     """Have another process write the packs, if one is missing and this user may write it; wait for that."""
+    import os
+
     paths = [path_of(name) for name in NAMES]
     if all(path is None or os.path.exists(path) for path in paths):
         return
@@ -119,6 +121,21 @@ def load_pack(path: str, *, is_checked: bool = True) -> bool:
     entries = read_pack(path, is_checked=is_checked)
     if entries is None:
         return False
+    _execute(entries)
+    return True
+
+
+def prepared(name: str) -> "Callable[[], None] | None":
+    """What imports the modules of a pack that are not imported yet, without a file; None if there is no such pack. It raises
+    what a module raises.
+    """
+    path = path_of(name)
+    data = None if path is None else _read(path, is_checked=True)
+    return None if data is None else lambda: _execute(loads(data))
+
+
+def _execute(entries: "Sequence[Entry]") -> None:
+    """Import the modules that are not imported yet."""
     modules = sys.modules
     begun: dict[str, ModuleType] = {}
     packages = {entry[0]: entry for entry in entries if entry[1].endswith(_PACKAGE)}
@@ -139,7 +156,6 @@ def load_pack(path: str, *, is_checked: bool = True) -> bool:
             raise
         if parent:
             setattr(modules[parent], last, module)
-    return True
 
 
 def _begin(name: str, packages: "Mapping[str, Entry]", begun: "dict[str, ModuleType]") -> None:
@@ -174,6 +190,16 @@ def _make(name: str, source: str, cached: str) -> "ModuleType":
 
 def read_pack(path: str, *, is_checked: bool = True) -> "Sequence[Entry] | None":
     """The entries of a pack, if each is that of its source, or that is not checked."""
+    data = _read(path, is_checked=is_checked)
+    try:
+        entries: Sequence[Entry] | None = None if data is None else loads(data)
+    except (EOFError, ValueError, TypeError):
+        return None
+    return entries
+
+
+def _read(path: str, *, is_checked: bool) -> memoryview | None:
+    """The entries as they are in the file."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
@@ -186,10 +212,9 @@ def read_pack(path: str, *, is_checked: bool = True) -> "Sequence[Entry] | None"
             return None
         if is_checked and any(state_of(source) != state for source, state in sources):
             return None
-        entries: Sequence[Entry] = loads(data[end:])
     except (OSError, EOFError, ValueError, TypeError):
         return None
-    return entries
+    return data[end:]
 
 
 def state_of(source: str) -> tuple[int, int]:

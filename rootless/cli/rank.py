@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import posix
 
-from rootless.cli import escape  # noqa: F401 - an error is printed when nothing can be imported any more
-from rootless.cli.process import as_expected, print_error, take_standard_streams
-from rootless.errors import RootlessError
-from rootless.ranks.recipe import Claim, entry_by_recipe
-from rootless.runtime.enter import enter
+from rootless import module_packs
+from rootless.ranks.recipe import Claim, take_recipe
+from rootless.runtime.enter import Doing, enter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,17 +15,28 @@ if TYPE_CHECKING:
 
 def become_rank(arguments: Sequence[str]) -> Claim | None:
     """Become a rank by a recipe. Returns if there is none that holds: the recipe that this process is to write."""
-    take_standard_streams()
+    for descriptor in range(3):
+        try:
+            posix.fstat(descriptor)
+        except OSError:
+            posix.open("/dev/null", posix.O_RDWR)  # takes the lowest free number, which is this one
     try:
-        entry = entry_by_recipe(arguments, os.environ)
-    except (RootlessError, OSError):
+        taken = take_recipe(arguments)
+    except OSError:
         return None  # reading the command line finds the same
-    if entry is None or isinstance(entry, Claim):
-        return entry
+    if taken is None or isinstance(taken, Claim):
+        return taken
+    # What reports a failure is read now, and imported when there is one.
+    load = module_packs.prepared(module_packs.RANK_FAILURE)
+    if load is None:
+        pass
+    doing = Doing()
+    entry, container, descriptors, hand_over = taken
     try:
-        enter(*entry)
-    except (RootlessError, OSError) as error:
-        expected = as_expected(error) if isinstance(error, OSError) else error
-        status = print_error(expected, debug=False)
-        sys.stderr.flush()
-        os._exit(status)
+        enter(entry, container, doing, hand_over, descriptors)
+    except BaseException as error:  # noqa: BLE001 - the traceback would need imports
+        if load is not None:
+            load()
+        from rootless.cli.rank_failure import report
+
+        report(doing, error)

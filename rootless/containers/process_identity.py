@@ -3,10 +3,8 @@ its signal masks."""
 
 from __future__ import annotations
 
-import os
+import posix
 
-from rootless.containers.status import MONITORED
-from rootless.errors import ConflictError
 from rootless.light_stdlib import read_file
 
 TYPE_CHECKING = False
@@ -38,14 +36,17 @@ def boot_id() -> str:
 
 def is_elsewhere(boot: str, host: str) -> bool:
     """Whether PIDs are those of another machine, which uses the same store: of another boot, and of another host name."""
-    return host not in {"", os.uname().nodename} and boot not in {"", boot_id()}
+    return host not in {"", posix.uname().nodename} and boot not in {"", boot_id()}
 
 
 def require_here(record: ContainerRecord) -> None:
     """Raises ConflictError for a container that runs on another machine."""
+    from rootless.containers.status import MONITORED
+    from rootless.errors import ConflictError
+
     if record.status in MONITORED and is_elsewhere(record.boot, record.host):
         raise ConflictError(
-            f"container {record.name} runs on {record.host}, and this machine is {os.uname().nodename}",
+            f"container {record.name} runs on {record.host}, and this machine is {posix.uname().nodename}",
             hint=f"use rootless on {record.host}; if that machine is gone, remove the container (rootless rm -f)",
         )
 
@@ -79,10 +80,10 @@ def open_process(pid: int, started: int) -> int | None:
     if pid <= 0:
         return None
     try:
-        descriptor = os.pidfd_open(pid)
+        descriptor = posix.pidfd_open(pid)
     except ProcessLookupError:
         return None
     if is_alive(pid, started):
         return descriptor
-    os.close(descriptor)
+    posix.close(descriptor)
     return None

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from rootless.errors import NotFoundError, RootlessError
 from rootless.private_directory import make_private_directory
-from rootless.ranks.entering import find, join, rank_args
+from rootless.ranks.entering import find, join, rank_entry, way_to
 from rootless.ranks.rank import rank_command
+from rootless.ranks.recipe import with_variables
 from rootless.runtime import extensions
-from rootless.runtime.enter import enter
+from rootless.runtime.enter import Doing, enter
+from rootless.runtime.failure import failure_of
+from rootless.runtime.failures import launch_error
 from rootless.supervisor.client import MonitorClient
 
 TYPE_CHECKING = False
@@ -40,7 +43,7 @@ def run_joined(
     claim: Claim | None,
 ) -> NoReturn:
     """Become a rank. `prepare` makes the container of the options, by the PID of its monitor, and `start` starts one.
-    `claim` is of the recipe that has been written for this rank's command line.
+    `claim` is of the recipe that others with this rank's command line wait for.
 
     Raises RootlessError; after that this process imports nothing any more.
     """
@@ -51,13 +54,21 @@ def run_joined(
         found = find(command.state)
         client = None if found is None else join(found, paths)
         if found is None or client is None:
-            _make(rank, command.state, paths, prepare, start, claim=claim)
+            _make(rank, command.state, paths, prepare, start)
             continue
+        made = rank_entry(found, client, command)
+        if made is None:
+            continue
+        entry, container = made
         if claim is not None:
-            claim.release()
-        args = rank_args(found, client, command, rank.variables)
-        if args is not None:
-            enter(args, rank.descriptors)
+            claim.write(entry, way_to(found, paths), command.state)
+        named = {name for name, _ in command.variables}
+        own = {name: text for name, text in rank.variables.items() if name not in named}
+        doing = Doing()
+        try:
+            enter(with_variables(entry, own), container, doing, client.hand_over, rank.descriptors)
+        except BaseException as error:  # noqa: BLE001 - the traceback would need imports
+            raise launch_error(failure_of(doing.stage, doing.what, error)) from None
     raise RootlessError(f"the container of {rank.tag} ends again and again")
 
 
@@ -67,8 +78,6 @@ def _make(
     paths: StoragePaths,
     prepare: Describe,
     start: Callable[[Describe], ContainerRecord],
-    *,
-    claim: Claim | None,
 ) -> None:
     """Make the container, unless another rank has made it meanwhile."""
     from rootless.containers.launch_description import Shared
@@ -78,8 +87,6 @@ def _make(
     lock = acquire_lock(f"{state}.lock")
     assert lock is not None  # it is waited for
     try:
-        if claim is not None:
-            claim.release()  # who takes the recipe waits for the other lock
         found = find(state)
         if found is not None and _has_monitor(found, paths):
             return

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import sys
 
-from rootless.errors import InvalidDocumentError
-
 _REGISTERED = {"sha256": 64, "sha512": 128}
 
 
@@ -28,6 +26,8 @@ def is_digest(text: str) -> bool:
 def check_sha256(text: object, what: str) -> str:
     """`text` if it is a sha256 digest. Raises InvalidDocumentError naming `what`."""
     if not isinstance(text, str) or not text.startswith("sha256:") or not is_digest(text):
+        from rootless.errors import InvalidDocumentError  # a rank of many does without it
+
         raise InvalidDocumentError(f"{what}: {text!r} is not a sha256 digest")
     return text
 

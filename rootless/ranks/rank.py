@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
-from rootless.containers.storage_paths import StoragePaths
+from rootless.containers.process_identity import start_time
 from rootless.launcher import launch_of
 from unionfs.light_types import NamedTuple
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.launcher import Launch
     from rootless.spec.options import ContainerOptions
 
@@ -73,7 +74,5 @@ def tag_here(environ: Mapping[str, str]) -> str:
 
 
 def _parent() -> str:
-    from rootless.containers.process_identity import start_time
-
-    parent = os.getppid()
+    parent = posix.getppid()
     return f"{parent}-{start_time(parent)}"

@@ -3,7 +3,6 @@ before the clone."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import select
@@ -14,15 +13,14 @@ from rootless.light_stdlib import signal, socket
 from rootless.runtime.channel import receive, send
 from rootless.runtime.execution import (
     Filters,
-    ListenerRefusedError,
-    NotFoundInPathError,
+    environment_of,
     execute,
     reset_signals,
     take_credentials,
 )
-from rootless.runtime.handshake import LISTENING, Failure, HandshakeMessage, HookError, MessageKind
+from rootless.runtime.failure import failure_of
+from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.steps.context import Context
-from rootless.runtime.userdb import UnknownUserError
 from rootless.syscalls import processes
 from unionfs.light_types import NamedTuple
 
@@ -94,25 +92,6 @@ def report(channel: socket.socket, stage: str, doing: str, error: BaseException)
         send(channel, HandshakeMessage(MessageKind.FAILED, failure_of(stage, doing, error)))
     except OSError:
         pass
-
-
-def failure_of(stage: str, doing: str, error: BaseException) -> Failure:
-    """The failure of the step that `doing` describes."""
-    number, path = 0, None
-    if isinstance(error, OSError):
-        number = error.errno or errno.EIO
-        path = None if error.filename is None else os.fsdecode(error.filename)
-        if isinstance(error, NotFoundInPathError):
-            doing = "search PATH"
-        elif isinstance(error, ListenerRefusedError):
-            stage, doing = "set up", LISTENING
-    elif isinstance(error, UnknownUserError | HookError):
-        doing = str(error)
-    elif isinstance(error, ValueError):
-        doing = f"{doing}: {error}"  # of os and resource, about an argument: a null byte, a limit
-    else:
-        doing = f"{doing}: {type(error).__name__}: {error}"
-    return Failure(stage, doing, number, path)
 
 
 def take_stdio(stdio: tuple[int, int, int]) -> None:
@@ -197,20 +176,9 @@ def become_user(
     """Become the user that the steps have found (`take_credentials`). Returns the environment of the command, which has
     the user's HOME.
     """
-    environment = _environment_of(env, context.identity.home)
+    environment = environment_of(env, context.identity.home)
     take_credentials(credentials, context.identity, filters, hand_over, keep_ids=context.keeps_ids)
     return environment
-
-
-def _environment_of(env: Sequence[str], home: str) -> dict[str, str]:
-    """A later entry wins; HOME is the user's unless it is set."""
-    result: dict[str, str] = {}
-    for entry in env:
-        name, _, value = entry.partition("=")
-        result[name] = value
-    if not result.get("HOME"):
-        result["HOME"] = home
-    return result
 
 
 def _become_init(stops: int, *, terminal: bool) -> None:

@@ -1,86 +1,211 @@
 """Makes the calling process a member of a running container, in place: it keeps its PID, parent, session and standard
 streams.
+
+64 ranks of a step do this at one time, each with an interpreter of its own. Nothing here imports `os`, which takes
+a millisecond: `posix` is what it is made of (docs/decisions/1811-ranks-share-a-container.md).
 """
 
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import sys
 
-from rootless.light_stdlib import signal, socket
-from rootless.runtime import failures
-from rootless.runtime.child import become_user, failure_of
+from rootless.light_stdlib import signal
 from rootless.runtime.execution import (
-    execute,
-    find_executable,
-    reset_signals,
+    Credentials,
+    Filters,
+    environment_of,
+    execute_file,
+    program_of,
+    resolve_user,
     script_interpreter,
+    take_credentials,
 )
-from rootless.runtime.extensions import DEFAULT_PATH
-from rootless.runtime.join import enter_group, enter_root, make_join_plan
-from rootless.runtime.seccomp import filters_of
-from rootless.runtime.steps.context import Context
 from rootless.syscalls import processes
+from rootless.syscalls.identity import become
+from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import NoReturn
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, NoReturn
 
-    from rootless.runtime.join import JoinArgs
+    from rootless.runtime.userdb import Identity
+
+from _frozen_importlib import BuiltinImporter, FrozenImporter  # noqa: E402
 
 _HEAD = 256
-_OF_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+_WITHOUT_FILES = (BuiltinImporter, FrozenImporter)
+_DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
+_NOT_PERMITTED = (errno.EACCES, errno.EPERM)
+_OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that the interpreter ignores by itself."""
 
 
-def enter(args: JoinArgs, preserved: Iterable[int] = ()) -> NoReturn:
-    """Join the container and execute `process` of its spec. The caller must have one thread, and the container the
-    caller's PID namespace. Signals that the caller ignores stay ignored.
+class Limit(NamedTuple):
+    """`number` and values are those of setrlimit(2)."""
+
+    name: str
+    number: int
+    soft: int
+    hard: int
+
+
+class JoinPlan(NamedTuple):
+    """How a process joins a container. `flags` are the namespaces, `root` the ids with which the root is entered.
+    `user` and `groups` are looked up in the container, `fixed` and `required` as in `resolve_user`. `terminal`: rows and
+    columns of one of its own.
+    """
+
+    flags: int
+    root: tuple[int, int]
+    drop_groups: bool
+    user: str
+    groups: tuple[str, ...]
+    fixed: bool
+    required: bool
+    limits: tuple[Limit, ...]
+    umask: int
+    directory: str
+    credentials: Credentials
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    terminal: tuple[int, int] | None = None
+
+
+class Entry(NamedTuple):
+    """All that a rank needs to enter a container. `groups` are the control groups of a container with limits; the first that
+    takes the process has it.
+    """
+
+    plan: JoinPlan
+    filters: Filters
+    groups: tuple[str, ...] = ()
+
+
+class Doing:
+    """What a process does: the stage, and the words of its error message."""
+
+    __slots__ = ("stage", "what")
+
+    def __init__(self) -> None:
+        self.stage, self.what = "set up", "start"
+
+
+def to_plain(entry: Entry) -> tuple[Any, ...]:
+    """The values of an entry for `marshal`, which takes no classes."""
+    return tuple(map(_plain, entry))
+
+
+def _plain(value: object) -> object:
+    return tuple(map(_plain, value)) if isinstance(value, tuple) else value
+
+
+def from_plain(plain: tuple[Any, ...]) -> Entry:
+    """The entry of the values that `to_plain` has made."""
+    values, filters, groups = plain
+    plan = JoinPlan(*values)
+    plan = plan._replace(
+        limits=tuple(Limit(*each) for each in plan.limits),
+        credentials=Credentials(*plan.credentials),
+    )
+    return Entry(plan, Filters(*filters), groups)
+
+
+def enter(
+    entry: Entry,
+    container: int,
+    doing: Doing,
+    hand_over: Callable[[int], None],
+    preserved: Iterable[int] = (),
+) -> NoReturn:
+    """Join the container whose first process has the pidfd `container`, and execute the command. The caller must have
+    one thread, and the container the caller's PID namespace. Signals that the caller ignores stay ignored.
 
     Args:
+        doing: Says what has failed.
+        hand_over: Called with the listener of a seccomp filter, which it must not close.
         preserved: Descriptors that the command gets, beside the standard streams.
 
-    Raises:
-        CommandNotFoundError, CommandNotExecutableError: there is no such command.
-        LaunchError: something else failed. In either case this process has lost the host's tree: it can only
-            print the error and end, and imports nothing any more.
+    Raises any error; after it this process has lost the host's tree: it can only print the error and end, and imports
+    nothing from files any more.
     """
-    plan = make_join_plan(args.spec)
-    filters = filters_of(args.spec, args.seccomp_cache)
-    ignored = [
-        number
-        for number in signal.valid_signals() - _OF_PYTHON
-        if signal.getsignal(number) == signal.SIG_IGN
-    ]
-    stage, doing = "set up", "join the control group of the container"
-    sys.meta_path.clear()
-    try:
-        if args.spec["linux"].get("resources"):
-            enter_group(args)
-        # What the trampoline would write its failure to: nothing reads it.
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        doing = "join the namespaces of the container"
-        processes.prctl(processes.PR_SET_DUMPABLE, 0)
-        processes.setns(args.container, plan.flags)
-        context = Context(socket.socket(socket.AF_UNIX))
-        for stage, doing in enter_root(plan, context):  # noqa: B007 - for the report
-            pass
-        environment = become_user(
-            context, plan.credentials, plan.env, filters, args.hand_over or os.close
-        )
-        reset_signals()
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
-        processes.close_on_exec_from(3)
-        for descriptor in preserved:
-            os.set_inheritable(descriptor, True)
-        stage, doing = "exec", f"exec {' '.join(plan.args)}"
-        _require_format(find_executable(plan.args[0], environment.get("PATH", DEFAULT_PATH)))
-        execute(plan.args, environment, null)
-    except BaseException as error:  # noqa: BLE001 - the traceback would need imports
-        raise failures.launch_error(failure_of(stage, doing, error)) from None
+    plan = entry.plan
+    if plan.limits:
+        import resource  # noqa: F401 - while the interpreter's library is there
+    sys.meta_path[:] = [each for each in sys.meta_path if each in _WITHOUT_FILES]
+    if entry.groups:
+        doing.what = "join the control group of the container"
+        enter_group(entry.groups, limited=True)
+    # What the trampoline would write its failure to: nothing reads it.
+    null = posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC)
+    doing.what = "join the namespaces of the container"
+    processes.prctl(processes.PR_SET_DUMPABLE, 0)
+    processes.setns(container, plan.flags)
+    identity = settle(plan, enter_root(plan, doing), doing)
+    environment = environment_of(plan.env, identity.home)
+    take_credentials(plan.credentials, identity, entry.filters, hand_over, keep_ids=plan.fixed)
+    for number in _OF_PYTHON:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    processes.close_on_exec_from(3)
+    for descriptor in preserved:
+        posix.set_inheritable(descriptor, True)
+    doing.stage, doing.what = "exec", f"exec {' '.join(plan.args)}"
+    path = program_of(plan.args, environment)
+    _require_format(path)
+    execute_file(path, plan.args, environment, null)
+
+
+def enter_group(groups: Sequence[str], *, limited: bool) -> None:
+    """Enter the container's control group. Where the caller may not move a process there (cgroups(7),
+    "Delegation Containment"), a container without limits does without.
+    """
+    refused: OSError | None = None
+    for group in groups:
+        try:
+            descriptor = posix.open(f"{group}/cgroup.procs", posix.O_WRONLY | posix.O_CLOEXEC)
+            try:
+                posix.write(descriptor, b"0")
+            finally:
+                posix.close(descriptor)
+            return
+        except OSError as error:
+            refused = refused or error
+    if refused is not None and (limited or refused.errno not in _NOT_PERMITTED):
+        raise refused
+
+
+def enter_root(plan: JoinPlan, doing: Doing) -> int:
+    """In the namespaces of the container: enter its root as its root user. Returns the root as an O_PATH descriptor."""
+    doing.what = "enter the root of the container"
+    root = posix.open("/", _DIRECTORY)
+    doing.what = "become the root user of the container"
+    become(*plan.root, drop_groups=plan.drop_groups)
+    processes.prctl(processes.PR_SET_DUMPABLE, 0)
+    return root
+
+
+def settle(plan: JoinPlan, root: int, doing: Doing) -> Identity:
+    """Find out who the process is to be, and give it limits, umask and directory."""
+    doing.what = f"look up the user {plan.user!r}"
+    identity = resolve_user(root, plan.user, plan.groups, fixed=plan.fixed, required=plan.required)
+    for name, number, soft, hard in plan.limits:
+        import resource
+
+        doing.what = f"set limit {name}={soft}:{hard}"
+        resource.setrlimit(number, (soft, hard))
+    posix.umask(plan.umask)
+    doing.stage, doing.what = "chdir", f"change to the working directory {plan.directory}"
+    directory = openat2(
+        root, plan.directory, _DIRECTORY, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    )
+    posix.fchdir(directory)
+    posix.close(directory)
+    doing.stage, doing.what = "set up", "take the credentials of the user"
+    return identity
 
 
 def _require_format(path: str) -> None:
@@ -88,12 +213,15 @@ def _require_format(path: str) -> None:
     the trampoline nothing is left that could report it.
     """
     try:
-        with open(path, "rb") as file:
-            head = file.read(_HEAD)
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except PermissionError:
         return
+    try:
+        head = posix.read(descriptor, _HEAD)
+    finally:
+        posix.close(descriptor)
     interpreter = script_interpreter(head)
     if interpreter is not None:
-        os.stat(interpreter)
+        posix.stat(interpreter)
     elif not head.startswith(b"\x7fELF"):
-        raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
+        raise OSError(errno.ENOEXEC, posix.strerror(errno.ENOEXEC), path)

@@ -1,27 +1,31 @@
-"""The end of the start: credentials, seccomp, exec. Runs in the child."""
+"""The end of the start: user, credentials, seccomp, exec. Runs in the child."""
 
 from __future__ import annotations
 
 import errno
-import os
-import stat
+import posix
+import sys
+from _stat import S_ISDIR, S_ISREG
 
-from rootless.light_stdlib import signal
+from rootless.light_stdlib import read_file, read_to_end, signal
 from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.runtime.failure import ListenerRefusedError, NotFoundInPathError
 from rootless.runtime.trampoline import execute_by_trampoline
-from rootless.runtime.userdb import Identity
+from rootless.runtime.userdb import Identity, UnknownUserError, find_identity
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import become, setgroups
 from rootless.syscalls.mounts import AT_FDCWD
-from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
+from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from rootless.syscalls.seccomp import load_filter, load_notifying_filter
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn
 
+_USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
+_IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 _SCRIPT_DEPTH = 6  # search_binary_handler follows five interpreters
 _HEAD = 256  # BINPRM_BUF_SIZE of the kernel
 
@@ -85,12 +89,50 @@ class Execute(NamedTuple):
         return f"{'init and ' if self.init else ''}exec {' '.join(self.args)}"
 
 
-class ListenerRefusedError(OSError):
-    """The kernel gives no listener for the notifications of a filter."""
+def resolve_user(
+    root: int, user: str, groups: tuple[str, ...], *, fixed: bool, required: bool
+) -> Identity:
+    """Who `user` is in the container whose root is open, with the additional `groups`. With `fixed` the container has a
+    single id, and every user is that one unless it is `required`.
+
+    Raises UnknownUserError, OSError.
+    """
+    passwd = _read_user_file(root, "/etc/passwd")
+    group = _read_user_file(root, "/etc/group")
+    found = find_identity(user, passwd, group, groups)
+    if not fixed:
+        # Now, while files can be opened whatever the limit of open files will be.
+        _check_mapped(found)
+        return found
+    if required and found.uid != posix.getuid():
+        raise UnknownUserError(
+            f"cannot become {user}: the account has no subordinate ids, so {posix.getuid()} is the only user"
+        )
+    return Identity(posix.getuid(), posix.getgid(), (), found.home)
 
 
-class NotFoundInPathError(FileNotFoundError):
-    """No directory of PATH has the command."""
+def _check_mapped(found: Identity) -> None:
+    for name, numbers in (("uid", [found.uid]), ("gid", [found.gid, *found.groups])):
+        content = read_file(f"/proc/self/{name}_map")
+        ranges = [tuple(map(int, line.split())) for line in content.splitlines()]
+        for number in numbers:
+            if not any(first <= number < first + size for first, _, size in ranges):
+                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
+
+
+def _read_user_file(root: int, path: str) -> bytes:
+    """Empty when there is none. Never waits on a FIFO, never reads without end."""
+    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY
+    try:
+        descriptor = openat2(root, path, flags, resolve=_IN_ROOT)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    try:
+        if not S_ISREG(posix.fstat(descriptor).st_mode):
+            return b""
+        return read_to_end(descriptor, _USER_FILE_LIMIT)
+    finally:
+        posix.close(descriptor)
 
 
 def reset_signals() -> None:
@@ -158,7 +200,18 @@ def _load_notifying(filters: Filters, hand_over: Callable[[int], None]) -> None:
         load_filter(filters.substitute)
         return
     hand_over(listener)
-    os.close(listener)
+    posix.close(listener)
+
+
+def environment_of(env: Iterable[str], home: str) -> dict[str, str]:
+    """The environment of the command: a later entry wins; HOME is the user's unless it is set."""
+    result: dict[str, str] = {}
+    for entry in env:
+        name, _, value = entry.partition("=")
+        result[name] = value
+    if not result.get("HOME"):
+        result["HOME"] = home
+    return result
 
 
 def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -> NoReturn:
@@ -169,18 +222,29 @@ def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -
         NotFoundInPathError: no directory of PATH has it.
         OSError: it was found and cannot be run, or the path given does not exist.
     """
-    path = find_executable(args[0], environment.get("PATH", DEFAULT_PATH))
+    execute_file(program_of(args, environment), args, environment, channel)
+
+
+def program_of(args: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The path of a command. Raises as `execute`."""
+    return find_executable(args[0], environment.get("PATH", DEFAULT_PATH))
+
+
+def execute_file(
+    path: str, args: Sequence[str], environment: Mapping[str, str], channel: int
+) -> NoReturn:
+    """`execute`, of the path that `program_of` has found."""
     refuse_magic_links(path)
     execute_by_trampoline(path, args, environment, channel)
     # Without a trampoline the process is still the engine's program when the kernel looks for the
     # interpreter of a script, so the engine has to have read which one that is.
     refuse_magic_links(path, unreadable=True)
-    os.execve(path, list(args), environment)
+    posix.execve(path, list(args), environment)
 
 
 def find_executable(name: str, search: str) -> str:
     if not name:
-        raise NotFoundInPathError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        raise NotFoundInPathError(errno.ENOENT, posix.strerror(errno.ENOENT), name)
     if "/" in name:
         _check_executable(name)
         return name
@@ -197,15 +261,15 @@ def find_executable(name: str, search: str) -> str:
             return candidate
     if refused is not None:
         raise refused
-    raise NotFoundInPathError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    raise NotFoundInPathError(errno.ENOENT, posix.strerror(errno.ENOENT), name)
 
 
 def _check_executable(path: str) -> None:
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    mode = posix.stat(path).st_mode
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, posix.strerror(errno.EISDIR), path)
+    if not S_ISREG(mode) or not posix.access(path, posix.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, posix.strerror(errno.EACCES), path)
 
 
 def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
@@ -220,16 +284,18 @@ def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
     """
     for _ in range(_SCRIPT_DEPTH):
         try:
-            fd = openat2(AT_FDCWD, path, os.O_RDONLY, resolve=RESOLVE_NO_MAGICLINKS)
+            fd = openat2(AT_FDCWD, path, posix.O_RDONLY, resolve=RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP or (unreadable and error.errno == errno.EACCES):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from None
+                raise PermissionError(errno.EACCES, posix.strerror(errno.EACCES), path) from None
             return  # exec fails in the same way
-        with open(fd, "rb") as file:
-            interpreter = script_interpreter(file.read(_HEAD))
+        try:
+            interpreter = script_interpreter(posix.read(fd, _HEAD))
+        finally:
+            posix.close(fd)
         if interpreter is None:
             return
-        path = os.fsdecode(interpreter)
+        path = interpreter.decode(sys.getfilesystemencoding(), "surrogateescape")
 
 
 def script_interpreter(head: bytes) -> bytes | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
-from rootless.runtime.handshake import LISTENING
+from rootless.runtime.failure import LISTENING
 from rootless.runtime.refused_namespaces import remedy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.runtime.handshake import Failure
+    from rootless.runtime.failure import Failure
 
 
 _EMULATOR = (
@@ -22,7 +22,7 @@ _EMULATOR = (
 
 def launch_error(failure: Failure) -> LaunchError:
     """The error for what the process reported."""
-    reason = os.strerror(failure.errno).lower() if failure.errno else ""
+    reason = posix.strerror(failure.errno).lower() if failure.errno else ""
     if failure.stage == "chdir" and failure.path is not None:
         # Docker's status: 127.
         return CommandNotFoundError(f'chdir to cwd ("{failure.path}") failed: {reason}')

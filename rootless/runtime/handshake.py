@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 
 from rootless.light_json import dumps, loads
+from rootless.runtime.failure import Failure
 from unionfs.light_types import Enum, NamedTuple
 
 
@@ -69,29 +70,10 @@ ORDER: dict[State, dict[MessageKind, State]] = {
 child was killed."""
 
 
-class Failure(NamedTuple):
-    """A failure in the child: `stage` is `set up`, `chdir` or `exec`, `step` its description, `errno` 0 where the
-    kernel gave none, `path` the object where there is one.
-    """
-
-    stage: str
-    step: str
-    errno: int
-    path: str | None = None
-
-
-LISTENING = "get a seccomp listener, which recording owners takes"
-"""The step that fails when the kernel refuses one."""
-
-
 class HandshakeMessage(NamedTuple):
     kind: MessageKind
     failure: Failure | None = None
     descriptor: int | None = None
-
-
-class HookError(Exception):
-    """A hook of the spec did not succeed. The message is one line."""
 
 
 class UnexpectedMessageError(Exception):

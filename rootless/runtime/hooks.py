@@ -17,7 +17,7 @@ import time
 from rootless.light_json import dumps
 from rootless.light_stdlib import signal
 from rootless.runtime.execution import reset_signals
-from rootless.runtime.handshake import HookError
+from rootless.runtime.failure import HookError
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

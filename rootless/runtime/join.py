@@ -12,7 +12,6 @@ its /proc/PID, where the engine's program and memory are (CVE-2016-9962).
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
@@ -27,30 +26,29 @@ from rootless.runtime.child import (
     send_listener,
     take_stdio,
 )
-from rootless.runtime.execution import (
-    Credentials,
-    Filters,
-    credentials_of,
-    execute,
-    reset_signals,
+from rootless.runtime.enter import (
+    Doing,
+    JoinPlan,
+    Limit,
+    enter_group,
+    enter_root,
+    settle,
 )
+from rootless.runtime.execution import Filters, credentials_of, execute, reset_signals
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.seccomp import filters_of
 from rootless.runtime.steps import attributes
 from rootless.runtime.steps.context import Context
-from rootless.syscalls import descriptors, identity, processes
+from rootless.syscalls import descriptors, processes
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn
 
-    from rootless.runtime.handshake import Failure
-    from rootless.runtime.steps.context import Step
-
-_NOT_PERMITTED = (errno.EACCES, errno.EPERM)
+    from rootless.runtime.failure import Failure
 
 
 class JoinArgs(NamedTuple):
@@ -82,19 +80,6 @@ class JoinedProcess(NamedTuple):
     console: int | None
 
 
-class JoinPlan(NamedTuple):
-    """`flags` are the namespaces. `steps` are performed in the container, `directory` after them."""
-
-    flags: int
-    root: tuple[int, int]
-    drop_groups: bool
-    steps: tuple[Step, ...]
-    directory: attributes.EnterDirectory
-    credentials: Credentials
-    args: tuple[str, ...]
-    env: tuple[str, ...]
-
-
 def join(args: JoinArgs) -> JoinedProcess:
     """Start the process and return once its command has been executed.
 
@@ -121,24 +106,30 @@ def make_join_plan(spec: Mapping[str, Any]) -> JoinPlan:
     """How a process with the spec's `process` joins the container."""
     process, linux = spec["process"], spec["linux"]
     id_maps = IdMaps.from_spec(linux)
-    steps: list[Step] = []
+    terminal = None
     if process.get("terminal"):
-        from rootless.runtime.steps import filesystem
+        from rootless.runtime.steps import filesystem  # noqa: F401 - `_run` imports nothing
 
         size = process.get("consoleSize", {})
-        steps.append(filesystem.OpenTerminal(int(size.get("height", 0)), int(size.get("width", 0))))
-    steps += attributes.identity_steps(spec, process, id_maps)
-    steps += attributes.limits_of(process)
-    steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
+        terminal = int(size.get("height", 0)), int(size.get("width", 0))
+    *_, user = attributes.identity_steps(spec, process, id_maps)
+    assert isinstance(user, attributes.ResolveUser)  # the last one
+    limits = [(each.resource, *each.values()) for each in attributes.limits_of(process)]
     return JoinPlan(
-        sum(processes.NAMESPACE_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
-        id_maps.root,
-        id_maps.helper,
-        tuple(steps),
-        attributes.EnterDirectory(str(process["cwd"])),
-        credentials_of(process),
-        tuple(map(str, process["args"])),
-        tuple(map(str, process.get("env", ()))),
+        flags=sum(processes.NAMESPACE_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
+        root=id_maps.root,
+        drop_groups=id_maps.helper,
+        user=user.user,
+        groups=user.groups,
+        fixed=user.fixed,
+        required=user.required,
+        limits=tuple(Limit(*each) for each in limits),
+        umask=int(process.get("user", {}).get("umask", 0o022)),
+        directory=str(process["cwd"]),
+        credentials=credentials_of(process),
+        args=tuple(map(str, process["args"])),
+        env=tuple(map(str, process.get("env", ()))),
+        terminal=terminal,
     )
 
 
@@ -204,7 +195,8 @@ def _join(args: JoinArgs, plan: JoinPlan, filters: Filters, channel: socket.sock
             doing = f"set oom_score_adj to {score}"
             attributes.AdjustOomScore(int(score)).perform(Context(channel))
         doing = "join the control group of the container"
-        enter_group(args)
+        limited = bool(args.spec["linux"].get("resources"))
+        enter_group(args.groups, limited=limited)
         if args.stdio is not None:
             take_stdio(args.stdio)
         doing = "join the namespaces of the container"
@@ -221,55 +213,24 @@ def _join(args: JoinArgs, plan: JoinPlan, filters: Filters, channel: socket.sock
     os._exit(DEAD)
 
 
-def enter_group(args: JoinArgs) -> None:
-    """Enter the container's control group. Where the caller may not move a process there (cgroups(7),
-    "Delegation Containment"), a container without limits does without.
-    """
-    refused: OSError | None = None
-    for group in args.groups:
-        try:
-            descriptor = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(descriptor, b"0")
-            finally:
-                os.close(descriptor)
-            return
-        except OSError as error:
-            refused = refused or error
-    limited = bool(args.spec["linux"].get("resources"))
-    if refused is not None and (limited or refused.errno not in _NOT_PERMITTED):
-        raise refused
-
-
-def enter_root(plan: JoinPlan, context: Context) -> Iterator[tuple[str, str]]:
-    """In the namespaces of the container: enter its root as its root user, take the steps of the plan, and change to the
-    directory. Yields before each act the stage and the words of its error message; raises OSError.
-    """
-    yield "set up", "enter the root of the container"
-    context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    yield "set up", "become the root user of the container"
-    uid, gid = plan.root
-    identity.become(uid, gid, drop_groups=plan.drop_groups)
-    processes.prctl(processes.PR_SET_DUMPABLE, 0)
-    for step in plan.steps:
-        yield "set up", step.describe()
-        step.perform(context)
-    yield "chdir", plan.directory.describe()
-    plan.directory.perform(context)
-    yield "set up", "take the credentials of the user"
-
-
 def _run(
     plan: JoinPlan, filters: Filters, channel: socket.socket, preserved: Iterable[int]
 ) -> NoReturn:
     """The process: set itself up as the spec wants it, and execute the command."""
-    stage, doing = "set up", "enter the root of the container"
+    doing = Doing()
     try:
         # setsid(2) once more: a terminal can be the controlling one of a session's leader only.
         os.setsid()
         context = Context(channel)
-        for stage, doing in enter_root(plan, context):  # noqa: B007 - for the report
-            pass
+        context.root = enter_root(plan, doing)
+        if plan.terminal is not None:
+            from rootless.runtime.steps.filesystem import OpenTerminal  # it is loaded
+
+            step = OpenTerminal(*plan.terminal)
+            doing.what = step.describe()
+            step.perform(context)
+        context.identity = settle(plan, context.root, doing)
+        context.keeps_ids = plan.fixed
         connect_terminal(context)
         environment = become_user(
             context,
@@ -282,8 +243,8 @@ def _run(
         processes.close_on_exec_from(3)
         for descriptor in preserved:
             os.set_inheritable(descriptor, True)
-        stage, doing = "exec", f"exec {' '.join(plan.args)}"
+        doing.stage, doing.what = "exec", f"exec {' '.join(plan.args)}"
         execute(plan.args, environment, channel.fileno())
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the caller's program
-        report(channel, stage, doing, error)
+        report(channel, doing.stage, doing.what, error)
     os._exit(DEAD)

@@ -15,10 +15,9 @@ from rootless.errors import LaunchError
 from rootless.light_stdlib import signal, socket
 from rootless.runtime import child, extensions
 from rootless.runtime.channel import receive, send
+from rootless.runtime.failure import Failure, HookError
 from rootless.runtime.handshake import (
-    Failure,
     HandshakeMessage,
-    HookError,
     MessageKind,
     State,
     advance,

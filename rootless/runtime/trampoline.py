@@ -24,9 +24,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
-import struct
+import posix
 import sys
+
+from rootless.light_stdlib import struct
+from rootless.syscalls.libc import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,19 +88,19 @@ def execute_by_trampoline(
 
     `descriptor` is the one that failures are written to; it is left close-on-exec on return.
     """
-    machine = os.uname().machine
+    machine = posix.uname().machine
     if machine not in CODE:
         return
     try:
-        program = _program(machine, descriptor, os.fsencode(path))
+        program = _program(machine, descriptor, encoded(path))
     except OSError:
         return
-    os.set_inheritable(descriptor, True)
+    posix.set_inheritable(descriptor, True)
     try:
-        os.execve(program, list(args), environment)
+        posix.execve(program, list(args), environment)
     except OSError:
-        os.set_inheritable(descriptor, False)
-        os.close(program)
+        posix.set_inheritable(descriptor, False)
+        posix.close(program)
 
 
 def _program(machine: str, descriptor: int, path: bytes) -> int:
@@ -109,21 +111,21 @@ def _program(machine: str, descriptor: int, path: bytes) -> int:
 def program_in_memory(machine: str, code: bytes, data: bytes) -> int:
     """A sealed file in memory that can be executed: this code, and behind it the data. Raises OSError."""
     memory = _memory()
-    os.write(memory, _header(machine, len(code), len(data)) + code)
-    os.pwrite(memory, data, _DATA_OFFSET)
+    posix.write(memory, _header(machine, len(code), len(data)) + code)
+    posix.pwrite(memory, data, _DATA_OFFSET)
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
     return memory
 
 
 def _memory() -> int:
-    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    flags = posix.MFD_CLOEXEC | posix.MFD_ALLOW_SEALING
     try:
-        return os.memfd_create("exec", flags | _MFD_EXEC)
+        return posix.memfd_create("exec", flags | _MFD_EXEC)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        return os.memfd_create("exec", flags)
+        return posix.memfd_create("exec", flags)
 
 
 def _header(machine: str, size: int, data_size: int) -> bytes:

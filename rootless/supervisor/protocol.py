@@ -15,6 +15,10 @@ VERSION = 1
 """Sent in HELLO and WELCOME. Raised when an older side would misunderstand a message."""
 
 
+PAUSED = "the container is paused"
+"""The text of REFUSED to a JOIN meanwhile."""
+
+
 class Kind(Enum):
     # Of a client:
     HELLO = "hello"  # its version; first of all

@@ -8,7 +8,7 @@ import os
 import select
 
 from rootless.containers.launch_description import STOP_TIMEOUT
-from rootless.supervisor.protocol import Kind
+from rootless.supervisor.protocol import PAUSED, Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -263,8 +263,13 @@ class SupervisedRun:
             self._ranks.send(number)
 
     def _join(self, client: Client, pidfd: int) -> None:
-        if self._ranks is not None and self._ranks.add(pidfd):
-            client.send(Kind.DONE)
-        else:
+        refusal = ""
+        if self._pauses is not None and self._pauses.has_pause:
+            refusal = PAUSED
+        elif self._ranks is None or not self._ranks.add(pidfd):
+            refusal = "the container is not shared, or about to end"
+        if refusal:
             os.close(pidfd)
-            client.refuse("the container is not shared, or about to end")
+            client.refuse(refusal)
+        else:
+            client.send(Kind.DONE, self.container.process.pidfd)

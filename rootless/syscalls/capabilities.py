@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-
+from rootless.light_stdlib import struct
 from rootless.syscalls.libc import check, libc
 from unionfs.syscalls.light_ctypes import ctypes
 

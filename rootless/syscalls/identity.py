@@ -7,9 +7,9 @@ for one that was just starting.
 
 from __future__ import annotations
 
-import os
-import struct
+import posix
 
+from rootless.light_stdlib import struct
 from rootless.syscalls.libc import libc, syscall
 from unionfs.syscalls.light_ctypes import ctypes
 
@@ -27,7 +27,7 @@ _GENERIC = (159, 149, 147)
 
 
 def _number(which: int) -> int:
-    return _NUMBERS.get(os.uname().machine, _GENERIC)[which]
+    return _NUMBERS.get(posix.uname().machine, _GENERIC)[which]
 
 
 def setgroups(groups: Sequence[int]) -> None:

@@ -8,7 +8,8 @@ every architecture (include/uapi/asm-generic/unistd.h).
 
 from __future__ import annotations
 
-import os
+import posix
+import sys
 
 from unionfs.syscalls.light_ctypes import ctypes
 
@@ -44,10 +45,15 @@ def _syscall() -> ctypes._NamedFuncPointer:
     return function
 
 
+def encoded(path: str) -> bytes:
+    """os.fsencode."""
+    return path.encode(sys.getfilesystemencoding(), "surrogateescape")
+
+
 def fail(path: str | bytes | None = None) -> NoReturn:
     """Raise the OSError of the call that has just failed."""
     number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), path)
+    raise OSError(number, posix.strerror(number), path)
 
 
 def check(result: int, path: str | bytes | None = None) -> int:

@@ -8,9 +8,9 @@ so that no component can be replaced by a symbolic link in between.
 from __future__ import annotations
 
 import errno
-import os
+import posix
 
-from rootless.syscalls.libc import check, libc, once, syscall
+from rootless.syscalls.libc import check, encoded, libc, once, syscall
 from unionfs.syscalls.light_ctypes import ctypes
 
 AT_FDCWD = -100
@@ -52,29 +52,29 @@ def mount(
     source: str | None, target: str, fstype: str | None, flags: int = 0, data: str | None = None
 ) -> None:
     def encode(text: str | None) -> bytes | None:
-        return None if text is None else os.fsencode(text)
+        return None if text is None else encoded(text)
 
-    check(
-        _mount()(encode(source), os.fsencode(target), encode(fstype), flags, encode(data)), target
-    )
+    check(_mount()(encode(source), encoded(target), encode(fstype), flags, encode(data)), target)
 
 
 def umount2(target: str, flags: int = 0) -> None:
-    check(libc().umount2(os.fsencode(target), ctypes.c_int(flags)), target)
+    check(libc().umount2(encoded(target), ctypes.c_int(flags)), target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
-    number = _PIVOT_ROOT[os.uname().machine]
-    syscall(number, os.fsencode(new_root), os.fsencode(put_old), path=new_root)
+    number = _PIVOT_ROOT[posix.uname().machine]
+    syscall(number, encoded(new_root), encoded(put_old), path=new_root)
 
 
 def open_tree(path: str | int, *, clone: bool = True, recursive: bool = False) -> int:
     """A detached copy of the mount at `path` (a path or a descriptor), as a close-on-exec
     descriptor."""
-    flags = os.O_CLOEXEC | (_OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0)
+    flags = (
+        posix.O_CLOEXEC | (_OPEN_TREE_CLONE if clone else 0) | (AT_RECURSIVE if recursive else 0)
+    )
     if isinstance(path, int):
         return syscall(_OPEN_TREE, path, b"", flags | AT_EMPTY_PATH)
-    return syscall(_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags, path=path)
+    return syscall(_OPEN_TREE, AT_FDCWD, encoded(path), flags, path=path)
 
 
 def move_mount(tree: int, target: int) -> None:
@@ -113,13 +113,13 @@ def new_mount(fstype: str, source: str, options: tuple[str, ...] = (), attribute
     or `key=value`."""
     context = syscall(_FSOPEN, fstype.encode(), 1, path=fstype)  # FSOPEN_CLOEXEC
     try:
-        syscall(_FSCONFIG, context, _FSCONFIG_SET_STRING, b"source", os.fsencode(source), 0)
+        syscall(_FSCONFIG, context, _FSCONFIG_SET_STRING, b"source", encoded(source), 0)
         for option in options:
             key, separator, value = option.partition("=")
             command = _FSCONFIG_SET_STRING if separator else _FSCONFIG_SET_FLAG
-            argument = os.fsencode(value) if separator else None
+            argument = encoded(value) if separator else None
             syscall(_FSCONFIG, context, command, key.encode(), argument, 0, path=option)
         syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0, path=fstype)
         return syscall(_FSMOUNT, context, 1, attributes, path=fstype)  # FSMOUNT_CLOEXEC
     finally:
-        os.close(context)
+        posix.close(context)

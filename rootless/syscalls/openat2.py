@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import struct
+import posix
 
-from rootless.syscalls.libc import syscall
+from rootless.light_stdlib import struct
+from rootless.syscalls.libc import encoded, syscall
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -20,12 +20,12 @@ _SIZE = 24
 def openat2(directory: int, path: str, flags: int, *, mode: int = 0, resolve: int) -> int:
     """A close-on-exec descriptor. With RESOLVE_IN_ROOT `/`, `..` and absolute links mean
     `directory`."""
-    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
+    how = struct.pack("=QQQ", flags | posix.O_CLOEXEC, mode, resolve)
     # EAGAIN: a rename or mount somewhere made the kernel unsure about a `..`; openat2(2) says to
     # try again.
     for attempt in range(128):
         try:
-            return syscall(_OPENAT2, directory, os.fsencode(path), how, _SIZE, path=path)
+            return syscall(_OPENAT2, directory, encoded(path), how, _SIZE, path=path)
         except BlockingIOError:
             if attempt == 127:
                 raise

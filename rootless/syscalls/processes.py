@@ -4,11 +4,10 @@ traces a process."""
 from __future__ import annotations
 
 import errno
-import os
-import struct
+import posix
 
-from rootless.light_stdlib import signal
-from rootless.syscalls.libc import check, fail, libc, once, syscall
+from rootless.light_stdlib import signal, struct
+from rootless.syscalls.libc import check, encoded, fail, libc, once, syscall
 from unionfs.syscalls.light_ctypes import ctypes
 
 TYPE_CHECKING = False
@@ -72,7 +71,7 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     With CLONE_PARENT the new process is a child of this one's parent, which is sent the signal at its
     end that it is sent at this one's.
 
-    Returns (pid, pidfd); (0, -1) in the child. The interpreter's hooks of fork are called as os.fork()
+    Returns (pid, pidfd); (0, -1) in the child. The interpreter's hooks of fork are called as posix.fork()
     calls them, and it must have one thread: the call is made through PyDLL, which keeps the interpreter
     lock, so that nothing runs between it and the hooks.
     """
@@ -105,7 +104,7 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     number = ctypes.get_errno()
     interpreter.PyOS_AfterFork_Parent()
     if pid < 0:
-        raise OSError(number, os.strerror(number), "clone3")
+        raise OSError(number, posix.strerror(number), "clone3")
     return pid, pidfd.value
 
 
@@ -133,7 +132,7 @@ def close_on_exec_from(first: int) -> None:
             raise
         for descriptor in _open_from(first):
             try:
-                os.set_inheritable(descriptor, False)
+                posix.set_inheritable(descriptor, False)
             except OSError as closed:
                 if closed.errno != errno.EBADF:
                     raise
@@ -147,13 +146,15 @@ def close_from(first: int) -> None:
         if error.errno not in _NO_CLOSE_RANGE:
             raise
         for descriptor in _open_from(first):
-            os.closerange(descriptor, descriptor + 1)
+            posix.closerange(descriptor, descriptor + 1)
 
 
 def _open_from(first: int) -> Iterable[int]:
     """The open descriptors from `first` on, and perhaps others."""
     try:
-        directory = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = posix.open(
+            "/proc/self/fd", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
+        )
     except OSError:
         return range(first, _LARGEST_TABLE)
     try:
@@ -163,9 +164,9 @@ def _open_from(first: int) -> Iterable[int]:
         check(libc().fstatfs(ctypes.c_int(directory), address))
         if struct.unpack_from("@l", kind)[0] != _PROC_SUPER_MAGIC:
             return range(first, _LARGEST_TABLE)
-        return [number for name in os.listdir(directory) if (number := int(name)) >= first]
+        return [number for name in posix.listdir(directory) if (number := int(name)) >= first]
     finally:
-        os.close(directory)
+        posix.close(directory)
 
 
 @once
@@ -186,12 +187,12 @@ def set_name(name: bytes) -> None:
 
 
 def sethostname(name: str) -> None:
-    data = os.fsencode(name)
+    data = encoded(name)
     if libc().sethostname(data, ctypes.c_size_t(len(data))) < 0:
         fail(name)
 
 
 def setdomainname(name: str) -> None:
-    data = os.fsencode(name)
+    data = encoded(name)
     if libc().setdomainname(data, ctypes.c_size_t(len(data))) < 0:
         fail(name)

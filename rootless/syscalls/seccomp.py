@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import os
-import struct
+import posix
 
+from rootless.light_stdlib import struct
 from rootless.syscalls.libc import syscall
 from unionfs.syscalls.light_ctypes import ctypes
 
@@ -18,8 +18,8 @@ _FLAG_WAIT_KILLABLE_RECV = 1 << 5
 
 NOTIFICATION_SIZE = 80
 """Bytes of struct seccomp_notif."""
-_IOC_READ, _IOC_WRITE = (4, 2) if os.uname().machine == "ppc64le" else (2, 1)
-_IOC_SHIFT = 29 if os.uname().machine == "ppc64le" else 30
+_IOC_READ, _IOC_WRITE = (4, 2) if posix.uname().machine == "ppc64le" else (2, 1)
+_IOC_SHIFT = 29 if posix.uname().machine == "ppc64le" else 30
 
 
 def _request(direction: int, number: int, size: int) -> int:
@@ -60,7 +60,7 @@ def _load(program: bytes, flags: int) -> int:
     pointer = ctypes.c_char_p(program)  # its value is the address of the bytes
     address = ctypes.c_void_p.from_buffer(pointer).value
     prog = struct.pack("@HP", len(program) // 8, address)
-    return syscall(_SECCOMP[os.uname().machine], _SET_MODE_FILTER, flags, prog)
+    return syscall(_SECCOMP[posix.uname().machine], _SET_MODE_FILTER, flags, prog)
 
 
 def receive_notification(listener: int, buffer: memoryview) -> None:

@@ -17,6 +17,7 @@ FILES = (
         for name in ("attributes", "context", "filesystem")
     ),
     ROOT / "rootless/runtime/child.py",
+    ROOT / "rootless/runtime/enter.py",
     ROOT / "rootless/runtime/execution.py",
     ROOT / "rootless/runtime/join.py",
 )
@@ -37,26 +38,30 @@ ALLOWED = {
     ("filesystem.py", "os.open(self.path, _DIRECTORY)"): "the host's, before the root is entered",
     ("filesystem.py", 'os.chdir("/")'): "the root itself",
     ("filesystem.py", 'os.open("/", _DIRECTORY)'): "the root itself",
-    ("join.py", 'os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)'): "the root itself",
+    ("enter.py", 'posix.open("/", _DIRECTORY)'): "the root itself",
     (
-        "join.py",
-        'os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)',
+        "enter.py",
+        'posix.open("/dev/null", posix.O_WRONLY | posix.O_CLOEXEC)',
+    ): "the host's, before the namespaces are joined",
+    (
+        "enter.py",
+        "posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)",
+    ): "the command, after it has become the user",
+    ("enter.py", "posix.stat(interpreter)"): "looked at only: exec walks the path itself",
+    (
+        "enter.py",
+        'posix.open(f"{group}/cgroup.procs", posix.O_WRONLY | posix.O_CLOEXEC)',
     ): "the host's, before the namespaces are joined",
     ("context.py", "os.stat(tree)"): "a descriptor",
     ("filesystem.py", "os.stat(at)"): "a descriptor",
     ("filesystem.py", "os.listdir(directory)"): "a descriptor",
     ("attributes.py", 'open(path, "wb")'): "/proc of the host, before the root is entered",
-    (
-        "attributes.py",
-        'open(f"/proc/self/{name}_map", "rb")',
-    ): "a file of procfs, which has no links on the way",
     ("attributes.py", 'open(fd, "rb")'): "a descriptor",
-    ("execution.py", "os.stat(path)"): "looked at only: exec walks the path itself",
+    ("execution.py", "posix.stat(path)"): "looked at only: exec walks the path itself",
     (
         "execution.py",
-        "os.access(path, os.X_OK, effective_ids=True)",
+        "posix.access(path, posix.X_OK, effective_ids=True)",
     ): "looked at only: exec walks the path itself",
-    ("execution.py", 'open(fd, "rb")'): "a descriptor",
 }
 
 
@@ -70,7 +75,7 @@ def calls(path: Path) -> list[str]:
         is_os = (
             isinstance(function, ast.Attribute)
             and isinstance(function.value, ast.Name)
-            and function.value.id == "os"
+            and function.value.id in {"os", "posix"}
             and function.attr in WALKING.split()
         )
         given = {keyword.arg for keyword in node.keywords}

@@ -82,12 +82,12 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         if "rootless.ranks.recipe" not in sys.modules:
             module_packs.load(module_packs.RANK)  # a variable asks for it, not the command line
         module_packs.load(module_packs.HPC_JOIN)
-        from rootless.cli.hpc.sharing import rank_of, shared_options, write_recipe
+        from rootless.cli.hpc.sharing import begin_recipe, rank_of, shared_options
 
         shared = shared_options(options, asked.action, is_file=bool(source.path))
         rank = rank_of(os.environ, is_first=claim is not None)
         if claim is not None:
-            write_recipe(claim, shared, rank, containers.paths, parsed[rows.ENV_FILE])
+            begin_recipe(claim, shared, rank, containers.paths, parsed[rows.ENV_FILE])
         return containers.run_joined(shared, rank, progress=progress, claim=claim)
     if claim is not None:
         claim.release()  # --sharens is a word of the command

@@ -65,8 +65,9 @@ def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) 
     return with_action(options, action, ImageFacts(has_environment=True, has_script=is_file))
 
 
-def write_recipe(
+def begin_recipe(
     claim: Claim, options: ContainerOptions, rank: Rank, paths: StoragePaths, files: Sequence[str]
 ) -> None:
-    """Leave to other ranks with this command line what has been found in it; `files` are those of --env-file."""
-    claim.write(rank_command(options, rank.tag, paths), 0, files)
+    """Prepare to leave to other ranks with this command line what is found by it; `files` are those of --env-file."""
+    names = [name for name, _ in options.variables]
+    claim.begin(os.environ, names, 0, files, rank_command(options, rank.tag, paths).state)

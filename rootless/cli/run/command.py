@@ -100,7 +100,7 @@ def _run_joined(
     rank = joining.rank_of(parsed, os.environ)
     shared = joining.shared_options(options, parsed, os.environ)
     if claim is not None:
-        joining.write_recipe(claim, shared, rank, containers.paths, parsed)
+        joining.begin_recipe(claim, shared, rank, containers.paths, parsed)
     return containers.run_joined(shared, rank, progress=progress, claim=claim)
 
 

@@ -141,18 +141,20 @@ def _is_given(parsed: Parsed, *options: Option) -> bool:
     return any(parsed.values[option.long] is not None for option in options)
 
 
-def write_recipe(
+def begin_recipe(
     claim: Claim, options: ContainerOptions, rank: Rank, paths: StoragePaths, parsed: Parsed
 ) -> None:
-    """Leave to other ranks with this command line what has been found in it."""
+    """Prepare to leave to other ranks with this command line what is found by it."""
     from rootless.ranks.rank import rank_command
 
     launch = launch_here(os.environ)
     if launch is not None and warning_of(launch._replace(rank=0), os.environ, joins=True):
         claim.release()  # rank 0 has to tell it
         return
-    claim.write(
-        rank_command(options, rank.tag, paths),
+    claim.begin(
+        os.environ,
+        [name for name, _ in options.variables],
         parsed[rows.PRESERVE_FDS] or 0,
         parsed[rows.ENV_FILE],
+        rank_command(options, rank.tag, paths).state,
     )

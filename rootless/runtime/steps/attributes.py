@@ -10,8 +10,9 @@ import struct
 
 from rootless.light_stdlib import socket
 from rootless.runtime import extensions
+from rootless.runtime.execution import resolve_user
 from rootless.runtime.steps.context import Context, open_in_root, open_or_make
-from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append, find_identity
+from rootless.runtime.userdb import entry_to_append
 from rootless.syscalls import identity, processes
 from rootless.syscalls.openat2 import (
     RESOLVE_IN_ROOT,
@@ -108,42 +109,10 @@ class ResolveUser(NamedTuple):
         return f"look up the user {self.user!r}"
 
     def perform(self, context: Context) -> None:
-        passwd = _read_user_file(context, "/etc/passwd")
-        group = _read_user_file(context, "/etc/group")
-        found = find_identity(self.user, passwd, group, self.groups)
         context.keeps_ids = self.fixed
-        if not self.fixed:
-            # Now, while files can be opened whatever the limit of open files will be.
-            _check_mapped(found)
-        elif self.required and found.uid != os.getuid():
-            raise UnknownUserError(
-                f"cannot become {self.user}: the account has no subordinate ids, "
-                f"so {os.getuid()} is the only user"
-            )
-        else:
-            found = Identity(os.getuid(), os.getgid(), (), found.home)
-        context.identity = found
-
-
-def _check_mapped(found: Identity) -> None:
-    for name, numbers in (("uid", [found.uid]), ("gid", [found.gid, *found.groups])):
-        with open(f"/proc/self/{name}_map", "rb") as file:
-            ranges = [tuple(map(int, line.split())) for line in file]
-        for number in numbers:
-            if not any(first <= number < first + size for first, _, size in ranges):
-                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
-
-
-def _read_user_file(context: Context, path: str) -> bytes:
-    """Empty when there is none. Never waits on a FIFO, never reads without end."""
-    try:
-        fd = open_in_root(context, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b""
-        return file.read(_USER_FILE_LIMIT)
+        context.identity = resolve_user(
+            context.root, self.user, self.groups, fixed=self.fixed, required=self.required
+        )
 
 
 class ChangeDirectory(NamedTuple):
@@ -262,9 +231,16 @@ class SetLimit(NamedTuple):
     def perform(self, context: Context) -> None:
         import resource  # `limits_of` has loaded it
 
+        number, soft, hard = self.values()
+        resource.setrlimit(number, (soft, hard))
+
+    def values(self) -> tuple[int, int, int]:
+        """Number and values for setrlimit(2)."""
+        import resource
+
         known = self.resource != "RLIMIT_LOCKS"
         number = getattr(resource, self.resource) if known else _RLIMIT_LOCKS
-        resource.setrlimit(number, (_limit(self.soft), _limit(self.hard)))
+        return int(number), _limit(self.soft), _limit(self.hard)
 
 
 def identity_steps(

@@ -97,6 +97,11 @@ class PauseRequests:
         """The one that waits for the pause to be complete."""
 
     @property
+    def has_pause(self) -> bool:
+        """Whether the processes are stopped, or being stopped."""
+        return self._pause is not None
+
+    @property
     def is_pending(self) -> bool:
         """Whether `check` has to be called again soon."""
         return self._client is not None

@@ -63,7 +63,7 @@ def test_processes_take_what_the_first_one_has_found_in_the_command_line(cluster
     (recipe,) = (cluster.rootless.runtime / "rootless/join").glob("*.recipe")
     found = read_recipe(str(recipe))
     assert found is not None
-    assert found.command is not None
+    assert found.entering is not None
     before = recipe.stat()
     second = cluster(
         *words,

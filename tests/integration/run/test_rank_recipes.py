@@ -1,5 +1,6 @@
 """Ranks of one step with the same command line: what one has found out in it is taken by the others, as far as it holds."""
 
+import json
 import os
 import signal
 
@@ -86,6 +87,61 @@ def test_errors_are_the_same_again(container):
         assert {each.status for each in ends} == {status}
         assert len({each.stderr for each in ends}) == 1
         assert ends[0].stderr.startswith("rootless: ")
+
+
+def test_failures_after_the_root_has_been_entered_are_told(container):
+    """When nothing can be imported from files any more."""
+    for options, status, text in (
+        (("-w", "/no/such", "box:1", "true"), 127, "chdir to cwd"),
+        (("-u", "nobody-here", "box:1", "true"), 125, "unable to find user nobody-here"),
+        (("box:1", "/bin"), 126, "/bin"),
+    ):
+        ends = [container(*RUN, *options) for _ in range(2)]
+        assert {each.status for each in ends} == {status}
+        assert len({each.stderr for each in ends}) == 1
+        assert text in ends[0].stderr
+
+
+def test_limits_are_the_container_s_and_user_and_directory_the_command_line_s(box):
+    options = ("--ulimit", "nofile=77")
+    first = box.popen(*RUN, *options, "box:1", "sh", "-c", "echo up; read line")
+    assert first.stdout.readline() == b"up\n"
+    script = "ulimit -n; pwd; id -u; umask; echo $HOME"
+    asked = (*options, "-w", "/tmp", "-u", "0", "box:1", "sh", "-c", script)
+    shown = [output(box, *asked) for _ in range(2)]
+    assert shown == ["77\n/tmp\n0\n0022\n/root\n"] * 2
+    first.communicate(b"\n", timeout=60)
+
+
+def test_no_rank_enters_a_paused_container(container):
+    assert output(container, "box:1", "echo", "up") == "up\n"
+    (name,) = container("ps", "-q").ok().stdout.split()
+    container("pause", name).ok()
+    refused = container(*RUN, "box:1", "echo", "up")
+    assert refused.status == 125
+    assert "is paused" in refused.stderr
+    container("unpause", name).ok()
+    assert output(container, "box:1", "echo", "up") == "up\n"
+
+
+def test_container_of_a_killed_monitor_leaves_no_recipe_in_the_way(box):
+    asked = (*RUN, "box:1", "sh", "-c", "echo up; read line")
+    for _ in range(2):
+        first = box.popen(*asked)
+        assert first.stdout.readline() == b"up\n"
+        (recipe,) = [each for each in recipes(box) if each.suffix == ".recipe"]
+        second = box.popen(*asked)
+        assert second.stdout.readline() == b"up\n"
+        record = next((box.data / "rootless/containers").glob("*/container.json"))
+        os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
+        for each in (first, second):
+            each.communicate(b"\n", timeout=60)
+        box("ps", "-a").ok()  # removes what is left of the container
+    assert recipe.exists()
+    third = box.popen(*asked)
+    assert third.stdout.readline() == b"up\n"
+    third.communicate(b"\n", timeout=60)
+    wait_until(lambda: not recipes(box))
 
 
 def test_descriptors_are_preserved_again(container):
