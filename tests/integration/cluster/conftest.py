@@ -11,9 +11,8 @@ def slurm():
 
 
 @pytest.fixture
-def cluster(rootless, busybox_image, tmp_path, slurm):
+def cluster(box, tmp_path, slurm):
     """A user of a cluster with Slurm, with the image box:1 of busybox."""
-    rootless("import", busybox_image, "box:1").ok()
-    user = Cluster(rootless, tmp_path)
+    user = Cluster(box, tmp_path)
     user.env = {**slurm.env, **user.env, "PATH": slurm.env["PATH"]}
     return user

@@ -6,10 +6,9 @@ from tests.support.cluster import Cluster
 
 
 @pytest.fixture
-def cluster(rootless, busybox_image, tmp_path):
+def cluster(box, tmp_path):
     """A user of a cluster, with the image box:1 of busybox."""
-    rootless("import", busybox_image, "box:1").ok()
-    return Cluster(rootless, tmp_path)
+    return Cluster(box, tmp_path)
 
 
 @pytest.fixture(scope="module")
