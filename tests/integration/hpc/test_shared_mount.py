@@ -72,7 +72,7 @@ def test_run_and_hpc_share_in_an_account_with_one_id(cluster, shell):
         if any(line.startswith(f"{os.environ['USER']}:") for line in file):
             pytest.skip("this account has subordinate ids, whose owners a mount of `run` shows")
     shell()
-    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "100").ok()
+    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "1000").ok()
     assert len(volume_servers(cluster.rootless)) == 1
     cluster.rootless.remove_containers()
 
@@ -109,7 +109,7 @@ def test_files_of_all_owners_are_the_users_own(cluster, busybox_image, tmp_path)
 
 def test_root_of_hpc_shares_with_run(cluster, shell):
     inside = shell("--fakeroot")
-    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "100").ok()
+    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "1000").ok()
     assert len(volume_servers(cluster.rootless)) == 1
     assert answer(inside, "id -u") == "0\n"
     cluster.rootless.remove_containers()
@@ -191,7 +191,7 @@ def test_a_server_without_id_maps_ends_and_the_container_has_another_root(cluste
 def test_a_client_that_comes_while_the_server_ends_starts_another(cluster, shell):
     """A process that has left the container keeps the mount, and so the server's process, after the last client."""
     first = shell()
-    first.stdin.write(b"sleep 100 >/dev/null & echo $!\n")
+    first.stdin.write(b"sleep 1000 >/dev/null & echo $!\n")
     first.stdin.flush()
     kept = int(first.stdout.readline())
     (server,) = volume_servers(cluster.rootless)

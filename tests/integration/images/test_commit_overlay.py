@@ -81,7 +81,7 @@ def test_commit_makes_the_same_image(pair, tmp_path):
 
 
 def test_running_container_is_committed_whole(pair):
-    script = "echo fresh > /fresh; echo up; sleep 100"
+    script = "echo fresh > /fresh; echo up; sleep 1000"
     options = ("--name", "live", "--storage-driver", "overlay")
     with pair.popen("run", *options, "box:1", "sh", "-c", script) as running:
         try:

@@ -131,7 +131,7 @@ def test_port_of_a_range_that_is_free(rootless):
     with socket.create_server(("0.0.0.0", 0)) as taken:
         first = taken.getsockname()[1]
         rootless(
-            "run", "-d", "--name", "web", "-p", f"{first}-{first + 5}:80", *ROOT, "sleep", "99"
+            "run", "-d", "--name", "web", "-p", f"{first}-{first + 5}:80", *ROOT, "sleep", "1000"
         ).ok()
         assert first < port_of(rootless, "web", "80") <= first + 5
 
@@ -233,7 +233,7 @@ def test_ports_on_the_host_network_are_discarded(rootless):
 
 
 def test_mistakes_of_port_are_dockers(rootless):
-    rootless("run", "-d", "--name", "web", "-p", "127.0.0.1::80", *ROOT, "sleep", "99").ok()
+    rootless("run", "-d", "--name", "web", "-p", "127.0.0.1::80", *ROOT, "sleep", "1000").ok()
     for port, message in {
         "99": "No public port '99' published for web",
         "80/udp": "No public port '80/udp' published for web",

@@ -382,7 +382,7 @@ def test_command_that_does_not_exist_leaves_a_created_container(rootless):
 def test_twenty_containers_started_at_once_by_five_processes(rootless):
     names = [f"web{number}" for number in range(20)]
     for name in names:
-        rootless("create", "--name", name, "--rootfs", "/", "sleep", "100").ok()
+        rootless("create", "--name", name, "--rootfs", "/", "sleep", "1000").ok()
     starters = [rootless.popen("start", *names[number::5]) for number in range(5)]
     for starter in starters:
         out, err = starter.communicate(timeout=120)

@@ -107,7 +107,7 @@ def test_images_are_built_saved_loaded_and_run_in_the_background(
         run("save", "-o", tmp_path / "built.tar", "built")
         run("rmi", "built")
         run("load", "-i", tmp_path / "built.tar")
-        script = "stat -c %u:%g /copied; ls /tree /moved; test ! -e /gone; exec sleep 100"
+        script = "stat -c %u:%g /copied; ls /tree /moved; test ! -e /gone; exec sleep 1000"
         run("run", "-d", "--name", "c1", "built", "sh", "-c", script)
         wait_until(lambda: run("logs", "c1").stdout == "1:2\n/moved:\nf\n\n/tree:\nnew\n")
         run("exec", "c1", "touch", "/late")
@@ -123,7 +123,7 @@ def test_second_server_of_a_layer_is_refused_without_locks(rootless, image, tmp_
         on_disk = ("--root", f"{disk}/store")
         rootless(*on_disk, "import", image, "box:1").ok()
         (disk / "kept").mkdir()
-        options = ("--overlay", disk / "kept", "box:1", "sleep", "100")
+        options = ("--overlay", disk / "kept", "box:1", "sleep", "1000")
         rootless(*on_disk, "run", "-d", "--name", "c1", *options).ok()
         refused = rootless(*on_disk, "run", "--rm", *options)
         assert "is in use by another container" in refused.stderr

@@ -69,7 +69,7 @@ def use(call):
     shown = call("images", "--format", "{{.Repository}}:{{.Tag}}").ok().stdout
     assert sorted(shown.split()) == ["box:1", "box:2"]
     assert call("run", "--rm", "box:2", "cat", "/second").ok().stdout == "2\n"
-    call("run", "-d", "--name", "c1", "box:2", "sh", "-c", "echo 3 > /third; sleep 100").ok()
+    call("run", "-d", "--name", "c1", "box:2", "sh", "-c", "echo 3 > /third; sleep 1000").ok()
     assert call("ps", "-a", "--format", "{{.Names}}").ok().stdout == "c1\n"
     assert call("exec", "c1", "cat", "/second").ok().stdout == "2\n"
     assert call("inspect", "-f", "{{.State.Status}}", "c1").ok().stdout == "running\n"

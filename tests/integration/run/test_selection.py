@@ -237,7 +237,7 @@ def test_info_has_podmans_fields_in_templates_only(rootless):
 def test_times_beyond_what_poll_takes_do_not_end_the_monitor(rootless):
     """poll(2) waits 24 days at most."""
     container_id = run(rootless, "one", "--health-cmd", "true", "--health-interval", "800h")
-    run(rootless, "two", "--timeout", "3000000", command=("--rootfs", "/", "sleep", "100"))
+    run(rootless, "two", "--timeout", "3000000", command=("--rootfs", "/", "sleep", "1000"))
     run(rootless, "three", "--health-cmd", "true", "--health-interval", "disable")
     ignoring = ("--rootfs", "/", "sh", "-c", "trap '' TERM; echo r; while :; do sleep 0.05; done")
     run(rootless, "four", command=ignoring)

@@ -55,7 +55,7 @@ def other(box, tmp_path):
 
 
 def test_container_of_another_machine_is_left_alone(box, other):
-    box("run", "-d", "--rm", "--name", "c1", "box:1", "sleep", "100").ok()
+    box("run", "-d", "--rm", "--name", "c1", "box:1", "sleep", "1000").ok()
     assert other("ps", "--format", "{{.Names}}").ok().stdout == "c1\n"
     assert other("inspect", "-f", "{{.State.Status}}", "c1").ok().stdout == "running\n"
     for command in (("exec", "c1", "true"), ("stop", "c1"), ("kill", "c1"), ("commit", "c1", "x")):

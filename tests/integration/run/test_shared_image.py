@@ -19,7 +19,7 @@ READ_ONLY = ("--read-only",)
 
 
 def start(box, name, *options):
-    return box("run", "-d", "--name", name, *options, "box:1", "sleep", "100").ok()
+    return box("run", "-d", "--name", name, *options, "box:1", "sleep", "1000").ok()
 
 
 def shell(box, name, script):
@@ -82,7 +82,7 @@ def files(box, busybox_image, tmp_path):
 @pytest.mark.parametrize("options", [READ_ONLY, ("--storage-driver", "overlay")])
 def test_files_that_one_container_has_read_are_no_requests_of_another(files, options):
     for name in ("one", "two"):
-        files("run", "-d", "--name", name, *options, "plain:1", "sleep", "100").ok()
+        files("run", "-d", "--name", name, *options, "plain:1", "sleep", "1000").ok()
     (server,) = volume_servers(files)
 
     def requests():
@@ -99,7 +99,7 @@ def test_files_that_one_container_has_read_are_no_requests_of_another(files, opt
 @pytest.mark.needs("overlay")
 @pytest.mark.parametrize("options", [READ_ONLY, ("--storage-driver", "overlay")])
 def test_attributes_of_a_shared_image_are_seen(files, options):
-    files("run", "-d", "--name", "one", *options, "attributes:1", "sleep", "100").ok()
+    files("run", "-d", "--name", "one", *options, "attributes:1", "sleep", "1000").ok()
     pid = files("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout.strip()
     assert os.getxattr(f"/proc/{pid}/root/srv/f7", "user.color") == b"red"
     with pytest.raises(OSError, match="No data available"):
@@ -109,7 +109,7 @@ def test_attributes_of_a_shared_image_are_seen(files, options):
 @pytest.mark.needs("overlay")
 def test_attributes_can_be_set_over_an_image_that_has_none(files):
     options = ("--storage-driver", "overlay")
-    files("run", "-d", "--name", "one", *options, "plain:1", "sleep", "100").ok()
+    files("run", "-d", "--name", "one", *options, "plain:1", "sleep", "1000").ok()
     pid = files("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout.strip()
     assert (
         shell(

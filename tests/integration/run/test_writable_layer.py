@@ -79,7 +79,7 @@ class TestOverlay:
     )
     def test_second_writer_at_the_same_time_is_refused(self, box, overlay, driver):
         options = ("--storage-driver", driver, "--overlay", overlay, "box:1")
-        box("run", "-d", "--name", "first", *options, "sleep", "100").ok()
+        box("run", "-d", "--name", "first", *options, "sleep", "1000").ok()
         refused = box("run", "--rm", *options, "true")
         assert refused.status == 125
         assert refused.stderr.splitlines()[0] == (
@@ -89,7 +89,7 @@ class TestOverlay:
         box("run", "--rm", *options, "true").ok()
 
     def test_start_stop_commit_and_diff_know_the_place(self, box, overlay):
-        script = "echo $$ >> /new; exec sleep 100"
+        script = "echo $$ >> /new; exec sleep 1000"
         box("run", "-d", "--name", "c1", "--overlay", overlay, "box:1", "sh", "-c", script).ok()
         assert data_of(box, "c1")["UpperDir"] == f"{overlay}/upper"
         new = overlay / "upper/new"
@@ -144,7 +144,7 @@ class TestOverlay:
 
 class TestWritableTmpfs:
     def test_layer_is_in_memory_and_ends_with_the_run(self, box):
-        script = "test ! -e /new && echo more > /new && exec sleep 100"
+        script = "test ! -e /new && echo more > /new && exec sleep 1000"
         box("run", "-d", "--name", "c1", "--writable-tmpfs", "box:1", "sh", "-c", script).ok()
         data = data_of(box, "c1")
         assert data["WritableLayer"] == "tmpfs"

@@ -227,7 +227,7 @@ def test_messages_for_what_cannot_be(running: Rootless) -> None:
     assert fails("branch", "box@two", "new") == "container box has no snapshot two"
     assert 'name "/box" is already in use' in fails("branch", "box@one", "box")
     assert fails("branch", "box@one", "x").startswith("Invalid container name (x)")
-    running("run", "-d", "--rm", "--name", "volatile", "--rootfs", "/", "sleep", "100").ok()
+    running("run", "-d", "--rm", "--name", "volatile", "--rootfs", "/", "sleep", "1000").ok()
     running("snapshot", "volatile", "one").ok()
     assert fails("rollback", "--stop", "volatile", "one").startswith(
         "container volatile is removed when it ends (--rm)"

@@ -151,7 +151,7 @@ def engine_of(rootless):
 
 
 def test_running_container_is_traced_up_to_now(box):
-    box("run", "-d", "--trace", "--name", "one", "box:1", "sleep", "100").ok()
+    box("run", "-d", "--trace", "--name", "one", "box:1", "sleep", "1000").ok()
     assert ("missing", "/nothing") not in accesses(document(box))
     box("exec", "one", "sh", "-c", "cat /nothing /etc/passwd")
     found = document(box)
@@ -183,7 +183,7 @@ def test_restart_begins_a_new_trace(box):
 
 
 def test_trace_of_a_replaced_file_server_is_not_complete(box):
-    box("run", "-d", "--trace", "--name", "one", "box:1", "sleep", "100").ok()
+    box("run", "-d", "--trace", "--name", "one", "box:1", "sleep", "1000").ok()
     wait_until(lambda: document(box)["accesses"])
     os.kill(server_of(box), signal.SIGKILL)
 

@@ -105,7 +105,7 @@ def test_killed_command_line_of_a_run_leaves_no_server(many):
 
 def test_name_of_a_dead_container_with_volumes_is_taken_by_one_with_volumes(many):
     """The one is removed, with its volumes or without, while the other is being made."""
-    many("run", "-d", "--rm", "--name", "web", "-v", "/anon", "many", "sleep", "100").ok()
+    many("run", "-d", "--rm", "--name", "web", "-v", "/anon", "many", "sleep", "1000").ok()
     record = next((many.data / "rootless/containers").glob("*/container.json"))
     os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
     done = many(
