@@ -29,6 +29,7 @@ from rootless.light_json import dumps, loads
 from rootless.snapshots import steps
 from rootless.snapshots.layers import DIRECTORY, chain_of, layer_path, new_layer_id
 from rootless.snapshots.record import COMMANDS_LOCK, Snapshot, SnapshotRecord, Span
+from rootless.spec import etc_files
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.session.counters import FREEZE
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from rootless.store.layout import Store
 
 _TAG = 128
-_COPIED = ("config.json", LAUNCH, OPTIONS, "hosts", "hostname", "resolv.conf")
+_COPIED = ("config.json", LAUNCH, OPTIONS, *etc_files.NAMES)
 _OF_REMOVED = {LAUNCH: "volatile", OPTIONS: "remove"}
 """What documents say of a container that is removed at its end: a branch stays."""
 _MOUNT_POINTS = ("lower", "rootfs")

@@ -17,6 +17,8 @@ APT_SANDBOX = 'APT::Sandbox::User "root";\n'
 """For a container with one id: apt's sandbox user could not be switched to."""
 APT_DIRECTORY = "/etc/apt/apt.conf.d"
 APT_SANDBOX_PATH = f"{APT_DIRECTORY}/99rootless"
+NAMES = ("hosts", "hostname", "resolv.conf", "apt.conf")
+"""Of every file that `etc_files` may give."""
 
 
 def etc_files(

@@ -173,6 +173,14 @@ def test_branch_shares_what_is_frozen_and_outlives_its_source(running: Rootless)
     assert [each for each in os.listdir(frozen) if each[0] != "."] == []
 
 
+@pytest.mark.needs("nosub")
+def test_branch_of_an_account_with_one_id_has_the_file_for_apt(running: Rootless) -> None:
+    running("branch", "box", "new").ok()
+    running("start", "new").ok()
+    shown = running("exec", "new", "cat", "/etc/apt/apt.conf.d/99rootless").ok().stdout
+    assert shown == 'APT::Sandbox::User "root";\n'
+
+
 def test_changes_commit_export_and_diff_see_all_that_was_written(running: Rootless) -> None:
     sh(running, "mkdir a; echo 1 > a/b")
     running("snapshot", "box").ok()
