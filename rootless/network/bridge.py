@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NAME = "bridge"
 _ANSWER_WAIT = 30.0
 """Seconds that the holder has to answer."""
+_END_WAIT = 5.0
+"""The same at the end of a container, which `stop` and `rm` wait for."""
 
 
 class BridgeConnection:
@@ -40,13 +42,14 @@ class BridgeConnection:
         self.has_way_out = False
 
     def request(self, message: dict[str, Any], *passed: int) -> dict[str, Any]:
-        """The holder's answer. Raises what it says is wrong; LaunchError if it has ended."""
+        """The holder's answer. Raises what it says is wrong; LaunchError if it has ended or does not answer."""
         try:
             protocol.send(self._end, message, *passed)
             answer, _ = protocol.receive(self._end)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            reason = "does not answer" if isinstance(error, TimeoutError) else "has ended"
             raise LaunchError(
-                "cannot connect the container to a network: the holder of the networks has ended"
+                f"cannot connect the container to a network: the holder of the networks {reason}"
             ) from None
         if "error" in answer:
             raise error_from(answer)
@@ -65,11 +68,12 @@ class BridgeConnection:
         return "the holder of the networks was killed"
 
     def end(self) -> None:
-        """No name leads to the container any more when this returns."""
+        """No name leads to the container any more when this returns, unless the holder does not answer."""
+        self._end.settimeout(_END_WAIT)
         try:
             self.request({"request": "end"})
         except RootlessError:
-            pass  # the holder has ended, or is of a release that does not know the request
+            pass  # the holder has ended, hangs, or is of a release that does not know the request
         self._end.close()
 
 

@@ -41,6 +41,17 @@ def test_killed_process_is_replaced(rootless, web, which):
     rootless("run", "--rm", "--network", "net", *ROOT, "python3", "-c", CONNECT, "web", "80").ok()
 
 
+def test_holder_that_hangs_does_not_keep_a_container_from_ending(rootless, web):
+    holder, *_ = processes_named(rootless, HOLDER)
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        rootless("stop", "-t", "0", "side", timeout=20).ok()
+        rootless("rm", "-f", "web", timeout=20).ok()
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    wait_until(lambda: not processes_named(rootless, HOLDER))
+
+
 def test_killed_monitor_takes_its_container_s_place_with_it(rootless, web):
     shown = json.loads(rootless("inspect", "web").ok().stdout)[0]
     record = rootless.data / "rootless/containers" / shown["Id"] / "container.json"
