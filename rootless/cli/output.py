@@ -6,6 +6,7 @@ import sys
 import time
 
 from rootless.cli.escape import escaped
+from rootless.cli.process import write_bytes
 from rootless.errors import NotFoundError, RootlessError
 
 TYPE_CHECKING = False
@@ -50,8 +51,8 @@ def print_changes(changes: Iterable[tuple[str, bytes]]) -> None:
             print(f"{kind} /{name}")
         return
     for kind, path in changes:
-        sys.stdout.buffer.write(b"%b /%b\n" % (kind.encode(), path))
-    sys.stdout.buffer.flush()
+        write_bytes(b"%b /%b\n" % (kind.encode(), path))
+    sys.stdout.flush()
 
 
 def as_json(document: object, indent: int | str = 4) -> str:

@@ -27,16 +27,17 @@ class _Output(io.TextIOWrapper):
         try:
             return super().write(text)
         except OSError as error:
-            self._lose(error)
+            self.lose(error)
         return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
-            self._lose(error)
+            self.lose(error)
 
-    def _lose(self, error: OSError) -> None:
+    def lose(self, error: OSError) -> None:
+        """Go on without what could not be written. Raises BrokenPipeError of standard output."""
         descriptor = self.fileno()
         if isinstance(error, BrokenPipeError) and descriptor == 1:
             raise error
@@ -53,6 +54,16 @@ class _Output(io.TextIOWrapper):
             os.dup2(kept, descriptor)
             os.close(null)
             os.close(kept)
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to standard output what need not be text, as `print` writes text."""
+    try:
+        sys.stdout.buffer.write(data)
+    except OSError as error:
+        if not isinstance(sys.stdout, _Output):
+            raise
+        sys.stdout.lose(error)
 
 
 def take_standard_streams() -> None:

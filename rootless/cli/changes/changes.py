@@ -6,6 +6,7 @@ import sys
 
 from rootless.cli.context import Settings, current_directory, engine_of
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed
+from rootless.cli.process import write_bytes
 
 DIFF = Flag(("diff",), "Print a unified diff, which git apply and patch -p1 take")
 STAT = Flag(("stat",), "Print the number of added and deleted lines of each file")
@@ -32,8 +33,8 @@ def changes(parsed: Parsed, settings: Settings) -> int:
     if parsed[DIFF]:
         with found.diff() as pieces:
             for piece in pieces:
-                sys.stdout.buffer.write(visible(piece) if sys.stdout.isatty() else piece)
-        sys.stdout.buffer.flush()
+                write_bytes(visible(piece) if sys.stdout.isatty() else piece)
+        sys.stdout.flush()
         return 0
     if parsed[STAT]:
         from rootless.cli.changes.lines import stat_lines
@@ -45,7 +46,7 @@ def changes(parsed: Parsed, settings: Settings) -> int:
         from rootless.changes.document import as_document
         from rootless.light_json import dumps
 
-        sys.stdout.buffer.write(dumps(as_document(found.container, found.mounts, listed)) + b"\n")
+        write_bytes(dumps(as_document(found.container, found.mounts, listed)) + b"\n")
         return 0
     from rootless.changes.names import quoted
     from rootless.cli.changes.lines import change_line
@@ -58,8 +59,8 @@ def changes(parsed: Parsed, settings: Settings) -> int:
             data = path + b"\0" if parsed[NULL] else quoted(path) + b"\n"
         else:
             data = change_line(change).encode(errors="surrogateescape") + b"\n"
-        sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+        write_bytes(data)
+    sys.stdout.flush()
     return 0
 
 

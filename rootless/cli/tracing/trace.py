@@ -10,6 +10,7 @@ from rootless.changes.names import quoted
 from rootless.cli.context import Settings, current_directory, engine_of
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Texts
 from rootless.cli.output import human_size
+from rootless.cli.process import write_bytes
 from rootless.errors import UsageError
 from rootless.tracing.trace import Access, Kind, Process
 
@@ -36,10 +37,8 @@ def trace(parsed: Parsed, settings: Settings) -> int:
     if parsed[JSON]:
         from rootless.light_json import dumps
 
-        sys.stdout.buffer.write(
-            dumps(engine.trace_document(name, paths, directory=directory)) + b"\n"
-        )
-        sys.stdout.buffer.flush()
+        write_bytes(dumps(engine.trace_document(name, paths, directory=directory)) + b"\n")
+        sys.stdout.flush()
         return 0
     kinds = _kinds(parsed[KIND])
     found = engine.trace(name, paths, directory=directory)
@@ -55,8 +54,8 @@ def trace(parsed: Parsed, settings: Settings) -> int:
             data = access.path + b"\0" if parsed[NULL] else quoted(access.path) + b"\n"
         else:
             data = access_line(access).encode(errors="surrogateescape") + b"\n"
-        sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+        write_bytes(data)
+    sys.stdout.flush()
     return 0
 
 

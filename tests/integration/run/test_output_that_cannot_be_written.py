@@ -119,3 +119,11 @@ def test_question_is_not_answered_by_a_closed_standard_input(rootless, c1):
     result = ended(rootless, ("container", "prune"), lambda: os.close(0))
     assert result.returncode == 0
     assert rootless("ps", "-aq").ok().stdout != ""
+
+
+@pytest.mark.needs("busybox")
+def test_names_of_files_are_lost_as_text_is(box, full):
+    box("run", "--name", "c2", "--network", "none", "box:1", "sh", "-c", "echo x >/a").ok()
+    for words in ("diff",), ("changes",), ("changes", "--json"), ("changes", "--diff"):
+        result = ended(box, (*words, "c2"), stdout=full)
+        assert (result.returncode, result.stderr) == (1, UNWRITTEN), words
