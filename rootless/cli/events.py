@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.times import parse_time
 from rootless.cli.grammar import Command, OnFlag, Parsed, Text, Texts
 from rootless.cli.output import in_a_line
+from rootless.cli.process import exit_after
 from rootless.cli.shared_options import filter_pairs
 from rootless.errors import UsageError
 from rootless.events.event import Event, EventType, document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
 
 _FILTER = Texts(
     ("filter", "f"),
@@ -58,13 +62,27 @@ def events(parsed: Parsed, settings: Settings) -> int:
         )
     if until is None and not parsed[_STREAM]:
         until = now
-    show = _shown(parsed[_FORMAT] or "")
+    form = parsed[_FORMAT] or ""
+    show = _shown(form)
     with engine_of(settings).events(
         event_filters(pairs, labels), since=since, until=until
     ) as found:
-        for event in found:
-            print(show(event), flush=True)
+        if until is not None:
+            return _print(found, show)
+        from rootless.engine.patient_events import PatientEvents
+
+        return _print(PatientEvents(found, partial(_go_on, form, debug=settings.debug)), show)
+
+
+def _print(events: Iterable[Event], show: Callable[[Event], str]) -> int:
+    for event in events:
+        print(show(event), flush=True)
     return 0
+
+
+def _go_on(form: str, events: Iterable[Event], *, debug: bool) -> NoReturn:
+    """Print further events in a process that stood by."""
+    exit_after(lambda: _print(events, _shown(form)), debug=debug)
 
 
 def _seconds(moment: int) -> str:

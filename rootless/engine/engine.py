@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rootless.engine.lifecycle.conditions import Conditions
     from rootless.engine.lifecycle.patient_wait import ResumedWait
     from rootless.engine.new_containers import NewContainers
+    from rootless.engine.patient_log import ResumedLog
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.slim_image import SlimImage, SlimRequest
     from rootless.engine.try_session import TrySession
@@ -442,10 +443,16 @@ class Engine(ContainerStore):
         )
 
     def logs(
-        self, name: str, request: LogRequest | None = None, *, cancelled: int | None = None
+        self,
+        name: str,
+        request: LogRequest | None = None,
+        *,
+        cancelled: int | None = None,
+        resumed: ResumedLog | None = None,
     ) -> Generator[tuple[int, bytes], None, None]:
         """The output of a container: pieces with the number of their stream, 1 or 2. `request` may follow it
-        until the container ends or the descriptor `cancelled` becomes readable.
+        until the container ends or the descriptor `cancelled` becomes readable. With `resumed` the process may stand
+        by meanwhile, and calls that when it continues.
 
         Raises NotFoundError, ConflictError while it is being removed, and RootlessError if its log driver
         keeps nothing.
@@ -456,7 +463,9 @@ class Engine(ContainerStore):
         record, options = self._container_and_options(name)
         record.require(Verb.LOGS)
         directory = self.paths.containers.directory(record.id)
-        yield from container_logs(record, directory, options.log.driver, request, cancelled)
+        yield from container_logs(
+            record, directory, options.log.driver, request, cancelled=cancelled, resumed=resumed
+        )
 
     @property
     def _new(self) -> NewContainers:

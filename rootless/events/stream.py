@@ -124,12 +124,12 @@ class EventStream:
             self._files.pop(0).close()
         return found
 
-    def wait(self) -> None:
-        """Wait until there may be more events, or until the end."""
-        remaining = self.remaining()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until there may be more events, until the end, or for so long. Returns whether there may be more."""
+        limits = [each for each in (seconds, self.remaining()) if each is not None]
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
-        poll.poll(None if remaining is None else remaining * 1000)
+        return bool(poll.poll(min(limits) * 1000 if limits else None))
 
     def __iter__(self) -> Iterator[Event]:
         """Every event up to the end; without one, for ever."""

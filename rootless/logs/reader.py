@@ -16,7 +16,15 @@ from rootless.spec.options import LogDriver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import TypeAlias
+    from typing import Protocol, TypeAlias
+
+    class Idle(Protocol):
+        """Called when nothing has been written to a log for `seconds`. Its file is read up to `offset`; there may be none yet."""
+
+        @property
+        def seconds(self) -> float: ...
+
+        def __call__(self, file: int | None, offset: int) -> None: ...
 
     _File: TypeAlias = BufferedReader | GzipFile
 
@@ -39,7 +47,11 @@ class LogRequest(NamedTuple):
 
 
 def read_log(
-    path: str, driver: LogDriver, request: LogRequest, monitor: int | None
+    path: str,
+    driver: LogDriver,
+    request: LogRequest,
+    monitor: int | None,
+    idle: Idle | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Pieces of output with the number of their stream, 1 or 2.
 
@@ -47,10 +59,33 @@ def read_log(
         path: The current file of the log; there may be none yet.
         monitor: A pidfd of the container's monitor while it runs: followed is until that ends.
     """
+    return _pieces(_blocks(path, request, monitor, idle), driver, request)
+
+
+def follow_log(
+    path: str,
+    driver: LogDriver,
+    request: LogRequest,
+    monitor: int,
+    *,
+    idle: Idle,
+    file: int | None,
+) -> Iterator[tuple[int, bytes]]:
+    """As `read_log`, from the position of a file of the log on, an open descriptor, or from the beginning of the next
+    file."""
+    with ExitStack() as opened:
+        current = None if file is None else opened.enter_context(open(file, "rb"))
+        blocks = _follow(path, current, monitor, opened, idle)
+        yield from _pieces(blocks, driver, request)
+
+
+def _pieces(
+    blocks: Iterator[bytes], driver: LogDriver, request: LogRequest
+) -> Iterator[tuple[int, bytes]]:
     entries = K8sFormat if driver is LogDriver.K8S_FILE else JsonFormat
     plain = request == LogRequest(follow=request.follow, tail=request.tail)
     since, until = moment_key(request.since), moment_key(request.until)
-    for block in _blocks(path, request, monitor):
+    for block in blocks:
         number, texts = 1, list[bytes]()
         for entry in runs(block, entries):
             text = entry.text
@@ -105,7 +140,9 @@ def moment_key(moment: int | None) -> bytes | None:
     return time_key(timestamp(moment).encode())
 
 
-def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[bytes]:
+def _blocks(
+    path: str, request: LogRequest, monitor: int | None, idle: Idle | None
+) -> Iterator[bytes]:
     """Whole lines, about 128 KiB at once, oldest first."""
     with ExitStack() as opened:
         files = [_open(name, opened) for name in _names(path)]
@@ -118,7 +155,7 @@ def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[byt
         elif current is not None:
             current.seek(0, os.SEEK_END)
         if request.follow and monitor is not None:
-            yield from _follow(path, current, monitor, opened)
+            yield from _follow(path, current, monitor, opened, idle)
 
 
 def _names(path: str) -> list[str]:
@@ -208,17 +245,23 @@ def _seek_last(file: _File, count: int) -> int:
     return count + 1 - missing
 
 
-def _follow(path: str, file: _File | None, monitor: int, opened: ExitStack) -> Iterator[bytes]:
+def _follow(
+    path: str, file: _File | None, monitor: int, opened: ExitStack, idle: Idle | None
+) -> Iterator[bytes]:
     """What is written until the monitor ends. `file` is the current one, if there is one yet."""
     poll = select.poll()
     poll.register(monitor, select.POLLIN)
     ended = False
+    quiet = 0
     while True:
         if file is not None:
             if os.fstat(file.fileno()).st_size < file.tell():
                 file.seek(0)  # emptied: a log of one file that had reached its size
-            yield from _lines(file)
+            for block in _lines(file):
+                quiet = 0
+                yield block
         for name in _newer(path, file):
+            quiet = 0
             if file is not None:
                 file.close()
             file = _open(name, opened)
@@ -226,6 +269,10 @@ def _follow(path: str, file: _File | None, monitor: int, opened: ExitStack) -> I
         if ended:
             return
         ended = bool(poll.poll(_INTERVAL))
+        quiet += _INTERVAL
+        if idle is not None and quiet >= 1000 * idle.seconds and not isinstance(file, GzipFile):
+            idle(None if file is None else file.fileno(), 0 if file is None else file.tell())
+            quiet = 0
 
 
 def _newer(path: str, file: _File | None) -> list[str]:

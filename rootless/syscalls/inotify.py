@@ -10,12 +10,13 @@ from unionfs.syscalls.light_ctypes import ctypes
 IN_MODIFY = 0x2
 IN_CREATE = 0x100
 IN_MOVED_TO = 0x80
+IN_MOVE_SELF = 0x800
 _FLAGS = os.O_NONBLOCK | os.O_CLOEXEC  # IN_NONBLOCK, IN_CLOEXEC
 _BUFFER = 4096
 
 
 class Watch:
-    """Watches one directory for the events of `mask`. Raises OSError: ENOSPC or EMFILE at the limits of
+    """Watches one file or directory for the events of `mask`. Raises OSError: ENOSPC or EMFILE at the limits of
     the user (/proc/sys/fs/inotify)."""
 
     def __init__(self, directory: str, mask: int) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import TYPE_CHECKING
 
 from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.times import TimeError, parse_time
 from rootless.cli.grammar import Command, Flag, Parsed, Text
+from rootless.cli.process import exit_after
 from rootless.durable import write_all
 from rootless.errors import UsageError
 from rootless.logs.reader import LogRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import NoReturn
 
 _DETAILS = Flag(("details",), "Show extra details provided to logs")
 _FOLLOW = Flag(("follow", "f"), "Follow log output")
@@ -43,9 +50,18 @@ def logs(parsed: Parsed, settings: Settings) -> int:
     )
     engine = engine_of(settings)
     (name,) = with_latest(parsed, engine, "logs", most=1)
-    for number, data in engine.logs(name, request):
+    return _write(engine.logs(name, request, resumed=partial(_go_on, debug=settings.debug)))
+
+
+def _write(pieces: Iterator[tuple[int, bytes]]) -> int:
+    for number, data in pieces:
         write_all(number, data)
     return 0
+
+
+def _go_on(further: Callable[[], Iterator[tuple[int, bytes]]], *, debug: bool) -> NoReturn:
+    """Write the rest in a process that stood by."""
+    exit_after(lambda: _write(further()), debug=debug)
 
 
 def _count(text: str | None) -> int | None:

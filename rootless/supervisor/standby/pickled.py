@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 
 from rootless.light_stdlib import socket
@@ -28,12 +29,14 @@ class Resumable(Protocol):
 
 
 class _Pickler(Pickler):
-    """Knows sockets and modules too."""
+    """Knows sockets, epoll(7) and modules too."""
 
     def reducer_override(self, value: object) -> _Reduced:
         if isinstance(value, socket.socket):
             number = value.fileno()
             return (_socket, (number, value.gettimeout())) if number >= 0 else (_closed_socket, ())
+        if isinstance(value, select.epoll):
+            return _epoll, (value.fileno(),)
         if isinstance(value, type(sys)):
             return _module, (value.__name__,)
         other: _Reduced = NotImplemented  # as `pickle` wants it
@@ -69,6 +72,10 @@ def _socket(number: int, timeout: float | None) -> socket.socket:
     made = socket.socket(fileno=number)
     made.settimeout(timeout)
     return made
+
+
+def _epoll(number: int) -> select.epoll:
+    return select.epoll.fromfd(number)
 
 
 def _closed_socket() -> socket.socket:

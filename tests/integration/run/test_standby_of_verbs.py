@@ -96,3 +96,57 @@ def test_a_status_that_cannot_be_printed_is_one_line(box):
         _, err = waiting.communicate(timeout=120)
     assert err == b"rootless: cannot write the output: no space left on device\n"
     assert waiting.returncode == 1
+
+
+WRITES = "trap 'echo more; echo err >&2' USR1; trap 'echo bye; exit 5' TERM; while :; do sleep 1000 & wait; done"
+
+
+@pytest.mark.parametrize("driver", [("json-file", "max-size=50", "max-file=3"), ("k8s-file",)])
+def test_followed_logs_show_what_comes_later_and_end_with_the_container(box, driver):
+    driver, *options = driver
+    words = [word for option in options for word in ("--log-opt", option)]
+    box("run", "-d", "--name", "c1", "--log-driver", driver, *words, *SERVER, WRITES).ok()
+    following = standing_by(box, "logs", "-f", "c1")
+    for _ in range(2):
+        box("kill", "-s", "USR1", "c1").ok()
+        assert following.stdout.readline() == b"more\n"
+        assert following.stderr.readline() == b"err\n"
+        wait_until(lambda: stands_by(following.pid))
+    box("stop", "c1").ok()
+    assert following.communicate(timeout=30) == (b"bye\n", b"")
+    assert following.returncode == 0
+
+
+def test_followed_logs_are_filtered_after_they_stood_by(box):
+    box("run", "-d", "--name", "c1", *SERVER, WRITES).ok()
+    following = standing_by(box, "logs", "-f", "-t", "--tail", "0", "c1")
+    box("kill", "-s", "USR1", "c1").ok()
+    time, _, text = following.stdout.readline().partition(b" ")
+    assert text == b"more\n"
+    assert time.endswith(b"Z")
+    box("kill", "c1").ok()
+    assert following.wait(timeout=30) == 0
+
+
+def test_an_interrupt_ends_followed_logs(box):
+    box("run", "-d", "--name", "c1", *SERVER, ENDS).ok()
+    following = standing_by(box, "logs", "-f", "c1")
+    following.send_signal(signal.SIGINT)
+    assert following.communicate(timeout=30) == (b"", b"")
+    assert following.returncode == 130
+
+
+@pytest.mark.parametrize("form", [(), ("--format", "{{.Action}} {{.Actor.Attributes.name}}")])
+def test_events_that_come_later_are_printed(box, form):
+    box("run", "-d", "--name", "c1", *SERVER, ENDS).ok()
+    watching = standing_by(box, "events", "-f", "event=die", "-f", "event=create", *form)
+    box("create", "--name", "c2", "--network", "none", "box:1", "true").ok()
+    line = watching.stdout.readline()
+    assert line == b"create c2\n" if form else b" container create " in line
+    wait_until(lambda: stands_by(watching.pid))
+    os.kill(int(box("inspect", "-f", "{{.State.ConmonPid}}", "c1").ok().stdout), signal.SIGKILL)
+    line = watching.stdout.readline()
+    assert line == b"die c1\n" if form else b" container die " in line
+    watching.send_signal(signal.SIGINT)
+    assert watching.communicate(timeout=30) == (b"", b"")
+    assert watching.returncode == 130
