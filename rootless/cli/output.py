@@ -6,7 +6,6 @@ import sys
 import time
 
 from rootless.cli.escape import escaped
-from rootless.cli.process import write_bytes
 from rootless.errors import NotFoundError, RootlessError
 
 TYPE_CHECKING = False
@@ -39,20 +38,6 @@ def in_a_line(text: str) -> str:
     if text.isprintable():
         return text
     return escaped("".join(" " if each in "\t\n\r" else each for each in text))
-
-
-def print_changes(changes: Iterable[tuple[str, bytes]]) -> None:
-    """A line for each change: its kind, and the path as its bytes. On a terminal the path is without control characters:
-    an image or a container chose the names.
-    """
-    if sys.stdout.isatty():
-        for kind, path in changes:
-            name = escaped(path.decode("utf-8", "surrogateescape")).replace("\n", "\\n")
-            print(f"{kind} /{name}")
-        return
-    for kind, path in changes:
-        write_bytes(b"%b /%b\n" % (kind.encode(), path))
-    sys.stdout.flush()
 
 
 def as_json(document: object, indent: int | str = 4) -> str:

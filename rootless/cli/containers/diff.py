@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from rootless.cli.changed_paths import print_changes
 from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, GrammarError, Parsed, Text
-from rootless.cli.output import as_json, print_changes
+from rootless.cli.output import as_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from rootless.cli.changed_paths import print_changes
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Parsed
-from rootless.cli.output import print_changes
 from rootless.cli.shared_options import LIST_FORMAT
 
 

@@ -1,11 +1,8 @@
-"""Ages in lists, in Docker's words; lists of changes."""
-
-import io
-import sys
+"""Ages in lists, in Docker's words."""
 
 import pytest
 
-from rootless.cli.output import human_age, print_changes, since
+from rootless.cli.output import human_age, since
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -38,20 +35,3 @@ def test_age_is_in_dockers_words(seconds, words):
 def test_age_of_an_image_that_does_not_know_it_is_not_given():
     assert since("0001-01-01T00:00:00Z") == since("") == since("x") == "N/A"
     assert since("1970-01-01T00:00:00Z").endswith(" years ago")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_names_of_changes_are_escaped_on_a_terminal(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    print_changes([("A", b"etc/\x1b[2Jx\ny\xff")])
-    assert terminal.getvalue() == "A /etc/\\x1b[2Jx\\ny\\xff\n"
-
-
-def test_names_of_changes_are_not_escaped_elsewhere(capfdbinary):
-    print_changes([("A", b"etc/\x1b[2Jx\xff"), ("D", b"old")])
-    assert capfdbinary.readouterr().out == b"A /etc/\x1b[2Jx\xff\nD /old\n"
