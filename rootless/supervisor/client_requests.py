@@ -31,7 +31,10 @@ class ClientRequests:
     def serve(self, ready: set[int]) -> None:
         """Carry out the requests that have come. `ready`: what `Clients.wait` has returned."""
         for client in self._life.clients.take(ready):
+            was_greeted = client.is_greeted
             self.receive(client)
+            if not was_greeted and client.has_request:
+                self.receive(client)  # as of many ranks, which send HELLO and JOIN at once
 
     def receive(self, client: Client) -> None:
         """Receive one request, waiting for it, and carry it out."""

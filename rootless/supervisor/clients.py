@@ -150,22 +150,26 @@ class Clients:
     def take(self, ready: set[int]) -> list[Client]:
         """Those that have sent something, after taking a connection that waits. `ready`: what `wait` has returned."""
         clients = {client.fileno(): client for client in self.open()}
+        found = [clients[descriptor] for descriptor in ready.intersection(clients)]
         if self.fileno() in ready:
-            self._accept()
-        return [clients[descriptor] for descriptor in ready.intersection(clients)]
+            new = self._accept()
+            if new is not None and new.has_request:
+                found.append(new)
+        return found
 
-    def _accept(self) -> None:
+    def _accept(self) -> Client | None:
         """Take one connection from the listening socket."""
         assert self.listener is not None
         connection = accept(self.listener)
         if connection is None:
-            return
+            return None
         client = Client(connection)
         if len(self.open()) >= _MAXIMUM:
             client.refuse("the container has too many clients")
             client.close()
-        else:
-            self._clients.append(client)
+            return None
+        self._clients.append(client)
+        return client
 
     def broadcast(self, kind: Kind, **fields: object) -> None:
         """Send a message to every client that has said HELLO."""
