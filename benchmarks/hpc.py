@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,7 +211,10 @@ NAMES = (
     "podman",
     "docker",
     "processes",
+    "interpreters",
 )
+_OF_INTERPRETERS = ("one rank of true", "all ranks of true")
+"""An interpreter that does nothing, as each rank of this engine starts one."""
 
 
 def launchers(scratch: Path, runroot: Path, size: Size) -> Iterator[Launcher]:
@@ -258,6 +262,8 @@ def launchers(scratch: Path, runroot: Path, size: Size) -> Iterator[Launcher]:
             ),
         )
     yield Launcher("processes", lambda _, __, command: command, root=str(root))
+    bare = (sys.executable, "-I", "-S", "-c", "pass")
+    yield Launcher("interpreters", lambda _, __, ___: bare)
 
 
 def _of_clusters(
@@ -312,6 +318,8 @@ def measure(measurement: Measurement) -> None:
 
 
 def _sample(results: Results, workload: str, stage: Stage) -> None:
+    if stage.launcher.name == "interpreters" and workload not in _OF_INTERPRETERS:
+        return
     key = Key(workload, stage.launcher.name, "warm")
     if workload in TIMED:
         results.time(key, lambda: TIMED[workload](stage))

@@ -1,13 +1,13 @@
 """A recipe: the results of a rank that others with the same command line reuse.
 
-    RUNROOT/join/<hash of step and command line>.recipe         how such ranks enter, and what that depends on
-    RUNROOT/join/<hash of step and command line>.recipe.lock    held by the rank that writes it
+    RUNROOT/join/<hash>.recipe         how ranks enter, and what that depends on; the hash is of step, command line, working
+                                       directory and variables
+    RUNROOT/join/<hash>.recipe.lock    held by the rank that writes it
 
 Reading options, configuration files, and the record and the spec of the container takes longer than entering it. 64 ranks
 that start at one time would all do it: one has the lock and does, and leaves all that it takes to enter, ready to use;
 the others wait for it. A recipe holds for the same arguments, working directory, variables other than the launcher's,
-and unchanged configuration files; every other rank reads its command line itself. The monitor removes it with the
-container.
+and unchanged configuration files. The monitor removes it with the container.
 
 What a rank needs to enter by a recipe does not import `os`: `rootless.runtime.enter` says why.
 """
@@ -142,7 +142,8 @@ def take_recipe(arguments: Sequence[str]) -> TakenRank | Claim | None:
     own = launcher_variables(environ)
     others = sorted(f"{name}={text}" for name, text in environ.items() if name not in own)
     inputs: Inputs = (list(arguments), posix.getcwd(), _digest(others))
-    path = f"{directory}/{_digest((_step(arguments, environ), *arguments))[:24]}{SUFFIX}"
+    name = _digest((_step(arguments, environ), *inputs[1:], *arguments))[:24]
+    path = f"{directory}/{name}{SUFFIX}"
     recipe = _wait_for(path)
     if isinstance(recipe, int):
         return Claim(path, inputs, recipe)

@@ -51,6 +51,14 @@ def test_each_rank_has_its_own_variables(container):
         assert output(container, *asked, variables={"COLOR": color}) == f"{color}\n"
 
 
+def test_ranks_with_other_variables_have_a_recipe_of_their_own(container):
+    before = len(recipes(container))
+    for color in ("red", "blue", "red", "blue"):
+        asked = ("box:1", "sh", "-c", "echo up")
+        assert output(container, *asked, variables={"COLOR": color}) == "up\n"
+    assert len(recipes(container)) == before + 4  # two, with their locks
+
+
 def test_each_rank_has_its_own_variables_of_the_launcher(container):
     launched = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "1", "PMI_SIZE": "3"}
     for options in ((), ("-e", "PMI_RANK")):
