@@ -43,6 +43,7 @@ class CreatingLayer(DirectoryLayer):
     Args:
         path, ownership, base_owner, directory_limit: as of `DirectoryLayer`.
         work: the work directory; in use by one upper at a time (EBUSY).
+        reserves_space: write(2) reports that the file system has no room, which cannot be seen by its type.
     """
 
     _store: AttributeStore
@@ -55,6 +56,7 @@ class CreatingLayer(DirectoryLayer):
         ownership: Ownership,
         base_owner: tuple[int, int] = (0, 0),
         directory_limit: int = 256,
+        reserves_space: bool = False,
     ) -> None:
         os.makedirs(path, mode=0o755, exist_ok=True)
         super().__init__(
@@ -65,9 +67,9 @@ class CreatingLayer(DirectoryLayer):
         self._work_path = resolved(work)
         if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
-        self._work = WorkDirectory(self._work_path)
+        self._work = WorkDirectory(self._work_path, reserves_space=reserves_space)
         self.leaves_names = False
-        self.defers_errors = defers_errors(self._work.fd)
+        self.defers_errors = not reserves_space and defers_errors(self._work.fd)
         if os.fstat(self._work.fd).st_dev != self._device:
             raise OSError(
                 errno.EXDEV,

@@ -57,10 +57,12 @@ class WorkDirectory:
     """`lock_fd` is the work directory, `fd` the directory of temporaries in it, `index_fd` that of the link
     index. One server at a time has it locked (flock).
 
+    `reserves_space`: as of `DirectoryUpper`.
+
     Raises OSError: EBUSY if another server, whose mount has not ended, has it locked.
     """
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, *, reserves_space: bool = False) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         self.lock_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -68,6 +70,7 @@ class WorkDirectory:
         except BaseException:
             os.close(self.lock_fd)
             raise
+        self._log_flags = 0 if reserves_space else log_flags(self.lock_fd)
         self.fd = _subdirectory(self.lock_fd, TEMPORARY)
         self.index_fd = _subdirectory(self.lock_fd, link_index.DIRECTORY)
         self._serial = 0
@@ -88,7 +91,7 @@ class WorkDirectory:
     def append_metadata_log(self, data: bytes) -> None:
         """Add to the log. Raises OSError (ENOSPC), and then the log is as it was."""
         if self._log is None:
-            flags = _LOG | log_flags(self.lock_fd)
+            flags = _LOG | self._log_flags
             self._log = os.open(METADATA_LOG, flags, 0o600, dir_fd=self.lock_fd)
             self._log_size = os.fstat(self._log).st_size
         try:
@@ -112,7 +115,7 @@ class WorkDirectory:
                 pass
             return
         name = self.temporary()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | log_flags(self.fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | self._log_flags
         fd = os.open(name, flags, 0o600, dir_fd=self.fd)
         try:
             done = 0
@@ -138,7 +141,7 @@ class WorkDirectory:
         _append(self._bases, data)
 
     def _open_log(self, name: bytes) -> int:
-        flags = _LOG | os.O_APPEND | log_flags(self.lock_fd)
+        flags = _LOG | os.O_APPEND | self._log_flags
         return os.open(name, flags, 0o600, dir_fd=self.lock_fd)
 
     def announce_end(self) -> None:

@@ -135,12 +135,14 @@ def make_ext_image(
             make_layer(top)
             for each in directories:
                 os.makedirs(f"{top}/{UPPER}{each}", exist_ok=True)
+            extended = []
             if sparse:
                 os.ftruncate(fd, size)
             else:
                 os.posix_fallocate(fd, 0, size)
+                extended = ["-E", "nodiscard"]  # it would give the blocks back
             done = subprocess.run(
-                [program, "-q", "-F", "-d", top, path],
+                [program, "-q", "-F", *extended, "-d", top, path],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,

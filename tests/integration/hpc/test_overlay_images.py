@@ -156,12 +156,71 @@ def test_a_monitor_that_is_killed_leaves_no_program_and_no_damage(rootless, clus
     assert cluster.text("exec", "--overlay", image, "box:1", "cat", "/new") == "1\n"
 
 
-def test_a_full_image_is_told_to_the_program(cluster, image):
+@pytest.fixture
+def whole(cluster):
+    """An image that has all its blocks."""
+    path = cluster.cwd / "whole.img"
+    cluster.text("overlay", "create", path)
+    assert path.stat().st_blocks * 512 >= path.stat().st_size
+    return path
+
+
+@pytest.mark.parametrize("name", ["image", "whole"])
+def test_a_full_image_is_told_to_the_program(cluster, request, name):
+    image = request.getfixturevalue(name)
     script = "dd if=/dev/zero of=/big bs=1M count=100 conv=fsync; status=$?; rm /big; exit $status"
     done = cluster("exec", "--overlay", image, "box:1", "sh", "-c", script)
     assert done.returncode == 1
     assert b"No space left on device" in done.stderr
     assert cluster.text("exec", "--overlay", image, "box:1", "echo", "ok") == "ok\n"
+
+
+def test_a_change_in_a_full_image_is_kept_or_an_error(cluster, whole):
+    script = (
+        "dd if=/dev/zero of=/big bs=64k 2>/dev/null; cd /bin; "
+        "for each in $(seq 200); do mkdir -m 700 /$each 2>/dev/null && echo $each; done"
+    )
+    kept = cluster("exec", "--overlay", whole, "box:1", "sh", "-c", script).stdout.split()
+    assert kept
+    assert is_clean(whole)
+    seen = cluster.text("exec", "--overlay", whole, "box:1", "ls", "/").split()
+    assert {each.decode() for each in kept} <= set(seen)
+
+
+@pytest.fixture
+def requests(tmp_path, monkeypatch):
+    """A file with a line for each request to fuse2fs."""
+    programs, path = tmp_path / "programs", tmp_path / "requests"
+    programs.mkdir()
+    fuse2fs = programs / "fuse2fs"
+    fuse2fs.write_text(
+        f"""#!/bin/sh
+for last; do :; done
+{shutil.which("fuse2fs")} -d "$@" > /dev/null 2> {path} &
+until mountpoint -q "$last"; do sleep 0.05; done
+"""
+    )
+    fuse2fs.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return path
+
+
+@pytest.mark.parametrize(("name", "is_synced"), [("image", True), ("whole", False)])
+def test_copied_files_are_synced_where_blocks_may_be_missing(
+    cluster, busybox_image, requests, request, name, is_synced
+):
+    """fuse2fs answers before it writes to the file, and a sparse one may find no room then."""
+    tree = cluster.cwd / "tree"
+    (tree / "files").mkdir(parents=True)
+    subprocess.run(["tar", "-xf", busybox_image, "-C", tree], check=True)
+    for number in range(40):
+        (tree / f"files/{number}").write_text("text\n")
+    env = {"PATH": os.environ["PATH"]}
+    image = request.getfixturevalue(name)
+    script = "chmod 700 /files/*"
+    done = cluster("exec", "--overlay", image, tree, "sh", "-c", script, env=env)
+    assert done.returncode == 0
+    assert (requests.read_text().count("opcode: FSYNC") > 30) == is_synced
 
 
 def test_what_cannot_be_mounted_is_named(cluster, image, tmp_path):
