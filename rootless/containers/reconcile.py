@@ -114,7 +114,7 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
     Raises RootlessError if the monitor is still there after that.
     """
     # To a monitor of a release before that signal it is SIGTERM that kills the container.
-    number = KILL_CONTAINER if _is_known(KILL_CONTAINER, record.monitor_pid) else signal.SIGTERM
+    number = KILL_CONTAINER if knows_signal(KILL_CONTAINER, record.monitor_pid) else signal.SIGTERM
     # SIGCONT lets a monitor that is stopped take the other signal.
     if not _has_ended(record, timeout, (number, signal.SIGCONT)) and not _has_ended(
         record, timeout, (signal.SIGKILL,)
@@ -122,7 +122,7 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
         raise RootlessError(f"container {record.name} did not end within {2 * timeout:g} seconds")
 
 
-def _is_known(number: int, pid: int) -> bool:
+def knows_signal(number: int, pid: int) -> bool:
     """Whether a process catches, ignores or blocks a signal: its default action is not what follows."""
     try:
         status = read_file(f"/proc/{pid}/status").decode(errors="replace")

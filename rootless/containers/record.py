@@ -23,6 +23,8 @@ FORMAT = 1
 KILL_CONTAINER = 35
 """A command sends a monitor this signal (SIGRTMIN + 1) to have its container killed and not started again. No scheduler sends
 it to the processes of a job."""
+LISTEN_AGAIN = 36
+"""A command sends a monitor this signal (SIGRTMIN + 2) to have it make its control socket again, which something has removed."""
 
 IN_DIRECTORY = ""
 """In the container's directory."""

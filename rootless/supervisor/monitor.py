@@ -26,7 +26,7 @@ import sys
 import time
 
 from rootless.containers.launch_description import STOP_TIMEOUT
-from rootless.containers.record import KILL_CONTAINER
+from rootless.containers.record import KILL_CONTAINER, LISTEN_AGAIN
 from rootless.durable import locked
 from rootless.errors import RootlessError, failure_of
 from rootless.light_stdlib import signal
@@ -34,7 +34,7 @@ from rootless.supervisor import FIRST_QUIET, control_socket, longer_quiet
 from rootless.supervisor.client_requests import ClientRequests
 from rootless.supervisor.container_life import ContainerLife
 from rootless.supervisor.detach import detach
-from rootless.supervisor.engine_log import log_exception
+from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.protocol import MonitorState
 
 TYPE_CHECKING = False
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.record_keeper import Ending
     from rootless.supervisor.run_resources import RunResources
 
-_SIGNALS = frozenset({signal.SIGTERM, KILL_CONTAINER})
+_SIGNALS = frozenset({signal.SIGTERM, KILL_CONTAINER, LISTEN_AGAIN})
 
 
 class _TerminatedError(BaseException):
@@ -67,6 +67,8 @@ class Monitor:
         """Between two runs, where SIGTERM ends the delay."""
         self._stop_asked = -1
         """An event counter (eventfd(2)) that SIGTERM makes readable while the container runs."""
+        self._socket_asked = -1
+        """One that LISTEN_AGAIN makes readable."""
         self._quiet = FIRST_QUIET
         """Seconds without anything to do after which it stands by; 0 if it cannot."""
 
@@ -98,8 +100,10 @@ class Monitor:
     def _take_signals(self) -> None:
         if self._stop_asked < 0:
             self._stop_asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._socket_asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         signal.signal(signal.SIGTERM, self._ask_to_stop)
         signal.signal(KILL_CONTAINER, self._kill)
+        signal.signal(LISTEN_AGAIN, lambda *_: os.eventfd_write(self._socket_asked, 1))
 
     def _ask_to_stop(self, *_: object) -> None:
         """SIGTERM, which a scheduler or a shutdown sends to all processes: stop the container, and do not start it again.
@@ -124,6 +128,19 @@ class Monitor:
             signal.signal(signal.SIGALRM, self._kill)  # ignored until now: a scheduler may send it
             signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
             self._quiet = 0.0  # the program that waits would end at SIGALRM
+
+    def _listen_again(self) -> None:
+        """Make the control socket again, whose directory was removed: by the end of a session, or by systemd-tmpfiles."""
+        os.eventfd_read(self._socket_asked)
+        life = self._life
+        try:
+            listener = control_socket.listen(life.description.control_directory)
+        except RootlessError as error:
+            log(error.message)
+            return
+        if life.clients.listener is not None:
+            life.clients.listener.close()
+        life.clients.listener = listener
 
     def _kill(self, *_: object) -> None:
         """Kill the container, and do not start it again."""
@@ -226,6 +243,8 @@ class Monitor:
                 return
             if self._stop_asked in ready:
                 self._stop()
+            if self._socket_asked in ready:
+                self._listen_again()
             life.advance(ready)
             self._requests.serve(ready)
 
@@ -234,7 +253,7 @@ class Monitor:
         time.
         """
         clients, run, limit = self._life.clients, self._life.run, self._life.wait_limit()
-        watched = (*run.watched(), self._stop_asked)
+        watched = (*run.watched(), self._stop_asked, self._socket_asked)
         if limit is None and self._quiet:
             ready = clients.wait(watched, self._quiet * 1000, run.interest())
             if ready:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from rootless.containers.process_identity import is_alive
-from rootless.containers.reconcile import reconcile, wait_for_end
+from rootless.containers.process_identity import is_alive, open_process
+from rootless.containers.reconcile import knows_signal, reconcile, wait_for_end
+from rootless.containers.record import LISTEN_AGAIN
 from rootless.containers.status import Status
 from rootless.engine.lifecycle.unanswered import UnansweredError, wait_for_answer
 from rootless.errors import NotFoundError, RootlessError
+from rootless.light_stdlib import signal
 from rootless.supervisor.client import MonitorClient, MonitorEndedError
 from rootless.supervisor.protocol import Kind
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _END_WAIT = 10.0
 """Seconds that a monitor has to end after it has closed its connections."""
+_SOCKET_WAIT = 3.0
+"""Seconds that a monitor has to make its socket again; it takes some tens of milliseconds."""
 _END_OF_RUN_WAIT = 1.0
 """Seconds in which a monitor writes down the end of a run."""
 
@@ -43,7 +48,7 @@ def connect(
     Raises UnansweredError if the monitor is there and does not answer, or has no socket any more.
     """
     try:
-        client = MonitorClient.connect(paths.control_directory(record.id))
+        client = _connect(paths.control_directory(record.id), record)
         try:
             if answers:
                 wait_for_answer(client, record)
@@ -56,6 +61,43 @@ def connect(
     except (NotFoundError, MonitorEndedError):
         wait_for_ending_monitor(paths, record)
         return None
+
+
+def _connect(directory: str, record: ContainerRecord) -> MonitorClient:
+    """A connection to the socket in the directory, which a monitor makes again if it was removed while the container runs.
+    Raises NotFoundError.
+    """
+    try:
+        return MonitorClient.connect(directory)
+    except NotFoundError:
+        if not _ask_for_socket(record):
+            raise
+    end = time.monotonic() + _SOCKET_WAIT
+    while True:
+        try:
+            return MonitorClient.connect(directory)
+        except NotFoundError:
+            if time.monotonic() > end or not is_alive(record.pid, record.pid_start):
+                raise
+        time.sleep(0.005)
+
+
+def _ask_for_socket(record: ContainerRecord) -> bool:
+    """False for a monitor that ends, and one of a release that does not know the signal, which would end it."""
+    if not is_alive(record.pid, record.pid_start):
+        return False
+    process = open_process(record.monitor_pid, record.monitor_pid_start)
+    if process is None:
+        return False
+    try:
+        if not knows_signal(LISTEN_AGAIN, record.monitor_pid):
+            return False
+        signal.pidfd_send_signal(process, LISTEN_AGAIN)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(process)
+    return True
 
 
 def wait_for_ending_monitor(paths: StoragePaths, record: ContainerRecord) -> None:

@@ -251,6 +251,20 @@ def test_container_ends_though_the_runtime_directory_was_removed(rootless, verb,
     rootless("exec", "web", "true").ok() if status == "running" else rootless("start", "web").ok()
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [("pause",), ("update", "--restart", "always"), ("kill", "-s", "CONT"), ("stop", "-t", "5")],
+)
+def test_monitor_makes_its_socket_again_for_a_verb(rootless, verb):
+    ran(rootless)
+    shutil.rmtree(rootless.runtime / "rootless")
+    started = time.monotonic()
+    assert rootless(*verb, "web").ok().stdout == "web\n"
+    assert time.monotonic() - started < 8
+    expected = {"stop": "exited", "pause": "paused"}
+    assert status_of(rootless, "web") == expected.get(verb[0], "running")
+
+
 def test_container_is_killed_at_the_end_of_its_time(rootless):
     words = ("--rootfs", "/", "sleep", "1000")
     started = time.monotonic()
