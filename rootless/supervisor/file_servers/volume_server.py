@@ -61,6 +61,8 @@ _FIRST_CLIENT_WAIT = 30_000
 """Milliseconds after which a server ends that no client has come to: its starter was killed."""
 _PREDECESSOR_WAIT = 60.0
 """Seconds to wait for the end of the server before, which may have much to write."""
+_LOST_WAIT = 3.0
+"""The same where that server has not said that it ends: its socket was removed, or it is of a release that does not say it."""
 _SWITCH_INTERVAL = 0.0002
 """Seconds after which a thread has to give way to another while the server starts."""
 _FSTYPE = "fuse.rootless-volume"
@@ -289,13 +291,23 @@ def _open(served: ServedTree, maps: IdMaps, memory: int) -> tuple[Continuation, 
 
     continuation = Continuation(memory)
     server = ConnectionServer(continuation.is_first, Journal(memory))
-    until = time.monotonic() + _PREDECESSOR_WAIT
+    begun = time.monotonic()
     while True:
         try:
             return continuation, served.open_union(maps, server)
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > until:
+            waited = time.monotonic() - begun
+            if error.errno != errno.EBUSY or waited > _PREDECESSOR_WAIT:
                 raise
+            if waited > _LOST_WAIT and not os.path.exists(_mark_of_end(served)):
+                raise RootlessError(
+                    "another one serves it, whose control socket was removed: stop the containers that use it"
+                ) from None
+
+
+def _mark_of_end(served: ServedTree) -> str:
+    """A file that is there while a server ends and others cannot serve yet. What ends in .lock is no directory of a socket."""
+    return f"{served.control}.ending.lock"
 
 
 def _mount(served: ServedTree, uid: int, gid: int) -> int:
@@ -382,7 +394,11 @@ class VolumeClients:
         mounts.umount2(self._served.mountpoint, mount_flags.MNT_DETACH)
 
     def stop_listening(self) -> None:
-        """Take no more clients."""
+        """Take no more clients, and say so to the next server."""
+        try:
+            os.close(os.open(_mark_of_end(self._served), os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            pass  # the directory was removed, or the disk is full: the next server does not wait as long
         control_socket.remove(self._served.control)
         self._listener.close()
 
@@ -394,6 +410,10 @@ class VolumeClients:
 
     def report_end(self) -> None:
         """Answer the clients that wait for everything to be written and closed."""
+        try:
+            os.unlink(_mark_of_end(self._served))
+        except OSError:
+            pass  # the directory was removed
         for each in self._last:
             _answer(each, OK)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tarfile
@@ -101,6 +102,19 @@ def test_killed_command_line_of_a_run_leaves_no_server(many):
     many.remove_containers()
     wait_until(lambda: not list((many.runtime / "rootless/volumes").glob("*/control.sock")))
     assert many("volume", "rm", "data").ok().stdout == "data\n"
+
+
+def test_volume_whose_server_has_lost_its_socket_is_named_soon(many):
+    many("run", "-d", "--name", "web", "-v", "data:/data", "many", "sleep", "1000").ok()
+    shutil.rmtree(many.runtime / "rootless")
+    failed = many("run", "--rm", "-v", "data:/data", "many", "true", timeout=30)
+    assert failed.status == 125
+    assert failed.stderr == (
+        "rootless: cannot mount volume data: its file server failed: another one serves it, whose control socket was "
+        "removed: stop the containers that use it\n"
+    )
+    many("rm", "-f", "web").ok()
+    many("run", "--rm", "-v", "data:/data", "many", "true").ok()
 
 
 def test_name_of_a_dead_container_with_volumes_is_taken_by_one_with_volumes(many):
