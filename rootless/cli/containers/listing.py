@@ -91,32 +91,47 @@ _SORT = Text(
 def ps(parsed: Parsed, settings: Settings) -> int:
     """List containers, the newest first; those that have ended only when they are asked for."""
     engine = engine_of(settings)
-    # Docker takes a number below one for none that was given.
-    last = parsed[_LAST] if (parsed[_LAST] or 0) > 0 else None
-    if parsed[_LATEST] and last is None:
-        last = 1
-    filters = ContainerFilters()
-    if pairs := filter_pairs(parsed, _FILTER):
-        from rootless.cli.flags.filters import container_filters
-
-        filters = container_filters(pairs, time.time())
+    last = _last(parsed)
     records = engine.find_containers(
-        filters,
-        everything=parsed[_ALL] or last is not None,
-        last=last,
+        _filters(parsed), everything=parsed[_ALL] or last is not None, last=last
     )
     records = _sorted(records, parsed[_SORT], engine)
-    full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:
-        if parsed[LIST_FORMAT]:
-            print(
-                "WARNING: Ignoring custom format, because both --format and --quiet are set.",
-                file=sys.stderr,
-            )
-        for record in records:
-            print(record.id if full else short_id(record.id))
-        return 0
-    form = parsed[LIST_FORMAT]
+        _print_ids(records, parsed)
+    else:
+        _print_table(records, parsed, engine)
+    return 0
+
+
+def _last(parsed: Parsed) -> int | None:
+    """How many containers are shown; None for any number."""
+    # Docker takes a number below one for none that was given.
+    last = parsed[_LAST] if (parsed[_LAST] or 0) > 0 else None
+    return 1 if parsed[_LATEST] and last is None else last
+
+
+def _filters(parsed: Parsed) -> ContainerFilters:
+    pairs = filter_pairs(parsed, _FILTER)
+    if not pairs:
+        return ContainerFilters()
+    from rootless.cli.flags.filters import container_filters
+
+    return container_filters(pairs, time.time())
+
+
+def _print_ids(records: Sequence[ContainerRecord], parsed: Parsed) -> None:
+    if parsed[LIST_FORMAT]:
+        print(
+            "WARNING: Ignoring custom format, because both --format and --quiet are set.",
+            file=sys.stderr,
+        )
+    for record in records:
+        print(record.id if parsed[NO_TRUNC] else short_id(record.id))
+
+
+def _print_table(records: Sequence[ContainerRecord], parsed: Parsed, engine: Engine) -> None:
+    form, full = parsed[LIST_FORMAT], parsed[NO_TRUNC]
+    # Each takes a look into every container.
     sizes = parsed[SIZE] or any(word in (form or "") for word in (".Size", "json"))
     mounts = any(word in (form or "") for word in (".Mounts", ".LocalVolumes", "json"))
     rows = [
@@ -140,7 +155,6 @@ def ps(parsed: Parsed, settings: Settings) -> int:
         heading=not parsed[NO_HEADING],
         unlisted=frozenset(_PODMAN_TITLES),
     )
-    return 0
 
 
 def _sorted(
