@@ -72,35 +72,36 @@ def make_spec(
             options, image, hostname, host=host, id_maps=id_maps, console_size=console_size
         ),
         "root": {"path": rootfs, "readonly": options.read_only},
-        "mounts": mounts.merged(
-            mounts.default_mounts(options, host),
-            [
-                *mounts.file_mounts(
-                    _without_user_targets(files, options), read_only=options.read_only
-                ),
-                *mounts.device_mounts(options, host),
-                *mounts.user_mounts(options, volumes),
-            ],
-        ),
+        "mounts": _mounts(options, host, files, volumes),
         "annotations": _annotations(options, image, id_maps, account),
-        "linux": _linux(options, id_maps),
+        "linux": {
+            **_linux(options, id_maps),
+            **({"resources": dict(resources)} if resources else {}),
+            **({"cgroupsPath": cgroups_path} if cgroups_path else {}),
+            **({} if seccomp is None else {"seccomp": dict(seccomp)}),
+        },
     }
     if options.namespaces.uts and hostname:
         spec["hostname"] = hostname
         if options.domainname:
             spec["domainname"] = options.domainname
-    if resources:
-        spec["linux"]["resources"] = dict(resources)
-    if cgroups_path:
-        spec["linux"]["cgroupsPath"] = cgroups_path
-    if seccomp is not None:
-        spec["linux"]["seccomp"] = dict(seccomp)
     return spec
 
 
-def _without_user_targets(files: Mapping[str, str], options: ContainerOptions) -> dict[str, str]:
+def _mounts(
+    options: ContainerOptions, host: HostFacts, files: Mapping[str, str], volumes: str
+) -> list[dict[str, Any]]:
+    """The default ones, but for those in whose place another is asked for, and the files that no mount of the user hides."""
     taken = {mount.target for mount in options.mounts}
-    return {target: source for target, source in files.items() if target not in taken}
+    shown = {target: source for target, source in files.items() if target not in taken}
+    return mounts.merged(
+        mounts.default_mounts(options, host),
+        [
+            *mounts.file_mounts(shown, read_only=options.read_only),
+            *mounts.device_mounts(options, host),
+            *mounts.user_mounts(options, volumes),
+        ],
+    )
 
 
 def environment(
@@ -244,17 +245,8 @@ def working_directory(options: ContainerOptions, image: Mapping[str, Any]) -> st
 
 
 def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
-    own, network = options.namespaces, options.network
-    names = ["user", "mount"]
-    names += [n for n in ("pid", "ipc", "uts", "cgroup") if getattr(own, n)]
-    names += ["network"] if network.is_own else []
-    shared = [{"type": "network", "path": network.name}] if network.container else []
-    shared += [{"type": name, "path": f"{CONTAINER}{own.container}"} for name in own.joined]
-    linux: dict[str, Any] = {
-        "namespaces": [*({"type": name} for name in names), *shared],
-        **id_maps.to_spec(),
-    }
-    sysctls = _network_sysctls(id_maps) if network.is_private else {}
+    linux: dict[str, Any] = {"namespaces": _namespaces(options), **id_maps.to_spec()}
+    sysctls = _network_sysctls(id_maps) if options.network.is_private else {}
     if sysctls or options.sysctls:
         linux["sysctl"] = {**sysctls, **options.sysctls}
     security = options.security
@@ -264,6 +256,17 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     linux["maskedPaths"] = [p for p in (*masked, *security.mask) if p not in unmask]
     linux["readonlyPaths"] = [p for p in protected if p not in unmask]
     return linux
+
+
+def _namespaces(options: ContainerOptions) -> list[dict[str, str]]:
+    """New ones, and those of another container, which `path` names."""
+    own, network = options.namespaces, options.network
+    names = ["user", "mount"]
+    names += [n for n in ("pid", "ipc", "uts", "cgroup") if getattr(own, n)]
+    names += ["network"] if network.is_own else []
+    shared = [{"type": "network", "path": network.name}] if network.container else []
+    shared += [{"type": name, "path": f"{CONTAINER}{own.container}"} for name in own.joined]
+    return [*({"type": name} for name in names), *shared]
 
 
 def _network_sysctls(id_maps: IdMaps) -> dict[str, str]:
