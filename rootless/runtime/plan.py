@@ -93,33 +93,38 @@ def make_plan(
     sequence += [attributes.WriteSysctl(str(k), str(v)) for k, v in linux.get("sysctl", {}).items()]
     sequence += [filesystem.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
     sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
-    if "hooks" in spec:
-        sequence += _hooks(spec, bundle, "createContainer", "creating")
+    sequence += _hooks(spec, bundle, "createContainer", "creating")
     sequence.append(filesystem.EnterRoot())
     sequence += attributes.identity_steps(spec, process, id_maps)
     sequence += [filesystem.GiveToUser(m.target) for m in mounts if m.options.chown]
-    cwd = str(process.get("cwd") or "/")
-    has_to_exist = spec.get("annotations", {}).get(extensions.DIRECTORY_REQUIRED) == "true"
-    sequence.append(
-        attributes.EnterDirectory(cwd) if has_to_exist else attributes.ChangeDirectory(cwd)
-    )
+    sequence.append(_working_directory(spec, process))
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
     sequence += attributes.limits_of(process)
-    if "hooks" in spec:
-        sequence += _hooks(spec, bundle, "startContainer", "created")
+    sequence += _hooks(spec, bundle, "startContainer", "created")
     sequence.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return Plan(
         frozenset(namespaces - {"cgroup"}),
         tuple(sequence),
         credentials_of(process),
-        Execute(
-            tuple(map(str, process["args"])),
-            tuple(map(str, process.get("env", ()))),
-            init=spec.get("annotations", {}).get(extensions.INIT) == "true",
-            terminal=bool(process.get("terminal")),
-            holds=spec.get("annotations", {}).get(extensions.HOLD) == "true",
-        ),
+        _execute(spec, process),
+    )
+
+
+def _working_directory(spec: Mapping[str, Any], process: Mapping[str, Any]) -> Step:
+    path = str(process.get("cwd") or "/")
+    has_to_exist = spec.get("annotations", {}).get(extensions.DIRECTORY_REQUIRED) == "true"
+    return attributes.EnterDirectory(path) if has_to_exist else attributes.ChangeDirectory(path)
+
+
+def _execute(spec: Mapping[str, Any], process: Mapping[str, Any]) -> Execute:
+    annotations = spec.get("annotations", {})
+    return Execute(
+        tuple(map(str, process["args"])),
+        tuple(map(str, process.get("env", ()))),
+        init=annotations.get(extensions.INIT) == "true",
+        terminal=bool(process.get("terminal")),
+        holds=annotations.get(extensions.HOLD) == "true",
     )
 
 
@@ -141,6 +146,8 @@ def _new_namespaces(linux: Mapping[str, Any], entered: Container[str]) -> set[st
 
 
 def _hooks(spec: Mapping[str, Any], bundle: str, point: str, status: str) -> Sequence[Step]:
+    if "hooks" not in spec:
+        return ()
     from rootless.runtime.hooks import hooks_of, state_of
     from rootless.runtime.steps.hooks import ExecuteHooks
 
