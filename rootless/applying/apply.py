@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.applying.plan import Left
+from rootless.applying.plan import Left, Plan
 from rootless.applying.target import Choice, Target, errors_of
 from rootless.changes.change import Change
 from rootless.changes.parts import Part, part_at, parts_of, paths_in, wanted_of
@@ -33,6 +33,14 @@ class Applied(NamedTuple):
 
     paths: list[bytes]
     left: list[Left]
+
+
+class _Planned(NamedTuple):
+    """The plan for a target, and the texts that were merged with marks."""
+
+    target: Target
+    plan: Plan
+    marked: list[Left]
 
 
 class Applying:
@@ -84,43 +92,47 @@ class Applying:
             RootlessError: the container's files or the journal cannot be read or written.
         """
         self._require_targets(wanted)
-        done: dict[bytes, None] = {}
-        left: dict[bytes, Left] = {}
         with self._locked():
             resumed = [] if check else [each for one in self._targets for each in _resumed(one)]
             with written_out(self._record, pause=True), reading(self._record):
-                found = {target: target.read() for target in self._targets}
-                require_matches(
-                    [
-                        target.part.whole_change(each)
-                        for target in self._targets
-                        for each in found[target].changes
-                    ],
-                    wanted,
-                )
-                plans = []
-                for target in self._targets:
-                    inner = wanted_of(target.part, self._parts, wanted)
-                    if inner is not None:
-                        choice = Choice(inner, _whole(target.part, chosen), overrules, merges)
-                        plans.append((target, *target.plan(found[target], choice)))
-                number = max(target.next_number() for target in self._targets)
-                journals = {
-                    target: target.begin(number, plan)
-                    for target, plan, _ in plans
-                    if plan.steps and not check
-                }
-                for target, plan, marked in plans:
-                    failed = [*plan.left, *marked]
-                    if target in journals:
-                        failed += target.run(journals[target], number)
-                    not_done = {each.path for each in failed}
-                    for step in plan.steps:
-                        if step.change not in not_done:
-                            done[target.part.whole(step.change)] = None
-                    left |= {each.path: each for each in _whole_left(target.part, failed)}
+                plans = self._plans(Choice(wanted, chosen, overrules, merges))
+                failures = {} if check else self._carry_out(plans)
+        done: dict[bytes, None] = {}
+        left: dict[bytes, Left] = {}
+        for target, plan, marked in plans:
+            failed = [*plan.left, *marked, *failures.get(target, ())]
+            not_done = {each.path for each in failed}
+            for step in plan.steps:
+                if step.change not in not_done:
+                    done[target.part.whole(step.change)] = None
+            left |= {each.path: each for each in _whole_left(target.part, failed)}
         left |= {each.path: each for each in resumed if each.path not in done}
         return Applied(list(done), list(left.values()))
+
+    def _plans(self, choice: Choice) -> list[_Planned]:
+        """What is to be done in each target of which something was chosen, by paths in the container. Raises NotFoundError."""
+        found = {target: target.read() for target in self._targets}
+        changes = [
+            target.part.whole_change(each)
+            for target in self._targets
+            for each in found[target].changes
+        ]
+        require_matches(changes, choice.wanted)
+        plans = []
+        for target in self._targets:
+            inner = wanted_of(target.part, self._parts, choice.wanted)
+            if inner is not None:
+                chosen = _whole(target.part, choice.chosen)
+                own = choice._replace(wanted=inner, chosen=chosen)
+                plans.append(_Planned(target, *target.plan(found[target], own)))
+        return plans
+
+    def _carry_out(self, plans: Sequence[_Planned]) -> dict[Target, list[Left]]:
+        """Make the changes. Returns what failed. All journals are there before the first change, so that an apply which
+        is killed is resumed, and undone, as a whole."""
+        number = max(target.next_number() for target in self._targets)
+        journals = {target: target.begin(number, plan) for target, plan, _ in plans if plan.steps}
+        return {target: target.run(journal, number) for target, journal in journals.items()}
 
     def undo(self) -> list[Left]:
         """Take the last apply back. Returns what has changed since, and then nothing is done.

@@ -62,7 +62,7 @@ class Found(NamedTuple):
 
 class Choice(NamedTuple):
     """The selection of changes, and the decision on conflicts: see `rootless.applying.apply.Applying.apply`.
-    `wanted` are paths in the part.
+    `wanted` and the changes of `chosen` have paths in the container, or in the part where it is one target's.
     """
 
     wanted: Sequence[bytes]
