@@ -65,30 +65,7 @@ def load(
         Ingest(store, limits, moved) as ingest,
         open_source(source, ingest.directory, limits) as members,
     ):
-        # `@NUMBER` counts the images of a docker-archive, which may be an OCI layout as well.
-        numbered = name.startswith("@") and members.has(docker_archive.MANIFEST)
-        if members.has("index.json") and not numbered:
-            images = _load_layout(ingest, members, platform or host_platform(), name)
-        elif is_directory_format(members):
-            layout = DirectoryAsLayout(members)
-            images = _load_layout(ingest, layout, platform or host_platform(), "")
-        elif members.has(docker_archive.MANIFEST):
-            images = [
-                _load_archived(ingest, members, each)
-                for number, each in enumerate(docker_archive.read_archived_images(members))
-                if not name or name == f"@{number}" or reference_named(name) in each.tags
-            ]
-        elif members.has(docker_archive.REPOSITORIES):
-            images = [
-                _load_legacy(ingest, members, each)
-                for each in docker_archive.read_legacy_images(members)
-                if not name or reference_named(name) in each.tags
-            ]
-        else:
-            raise InvalidDocumentError(
-                f"{members.label} is not an image: it has neither manifest.json nor index.json",
-                hint="a root file system in a tar archive is imported by `rootless import`",
-            )
+        images = _load_members(ingest, members, platform or host_platform(), name)
         if not images:
             raise NotFoundError(f"{members.label} holds no image named {name}")
         ingest.publish(images)
@@ -100,6 +77,34 @@ def load(
         except NotFoundError:
             continue
     return loaded
+
+
+def _load_members(
+    ingest: Ingest, members: Members, platform: Platform, name: str
+) -> list[NewImage]:
+    """The images of an archive in the format that it has. Raises InvalidDocumentError if it has none."""
+    # `@NUMBER` counts the images of a docker-archive, which may be an OCI layout as well.
+    numbered = name.startswith("@") and members.has(docker_archive.MANIFEST)
+    if members.has("index.json") and not numbered:
+        return _load_layout(ingest, members, platform, name)
+    if is_directory_format(members):
+        return _load_layout(ingest, DirectoryAsLayout(members), platform, "")
+    if members.has(docker_archive.MANIFEST):
+        return [
+            _load_archived(ingest, members, each)
+            for number, each in enumerate(docker_archive.read_archived_images(members))
+            if not name or name == f"@{number}" or reference_named(name) in each.tags
+        ]
+    if members.has(docker_archive.REPOSITORIES):
+        return [
+            _load_legacy(ingest, members, each)
+            for each in docker_archive.read_legacy_images(members)
+            if not name or reference_named(name) in each.tags
+        ]
+    raise InvalidDocumentError(
+        f"{members.label} is not an image: it has neither manifest.json nor index.json",
+        hint="a root file system in a tar archive is imported by `rootless import`",
+    )
 
 
 def _merged(images: Sequence[NewImage]) -> list[LoadedImage]:

@@ -8,6 +8,13 @@ from rootless.cli.context import Settings, current_directory, engine_of
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed
 from rootless.cli.process import write_bytes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rootless.changes.change import Change
+    from rootless.changes.container_changes import ContainerChanges
+
 DIFF = Flag(("diff",), "Print a unified diff, which git apply and patch -p1 take")
 STAT = Flag(("stat",), "Print the number of added and deleted lines of each file")
 NAME_ONLY = Flag(("name-only",), "Print paths only")
@@ -34,20 +41,27 @@ def changes(parsed: Parsed, settings: Settings) -> int:
         with found.diff() as pieces:
             for piece in pieces:
                 write_bytes(visible(piece) if sys.stdout.isatty() else piece)
-        sys.stdout.flush()
-        return 0
+    else:
+        for line in _lines(found, listed, parsed):
+            write_bytes(line)
+    sys.stdout.flush()
+    return 0
+
+
+def _lines(found: ContainerChanges, listed: Sequence[Change], parsed: Parsed) -> Iterator[bytes]:
+    """All forms but the diff; `listed` are the changes that were asked for."""
     if parsed[STAT]:
         from rootless.cli.changes.lines import stat_lines
 
         for line in stat_lines(found.counts()):
-            print(line)
-        return 0
+            yield f"{line}\n".encode(errors="surrogateescape")
+        return
     if parsed[JSON]:
         from rootless.changes.document import as_document
         from rootless.light_json import dumps
 
-        write_bytes(dumps(as_document(found.container, found.mounts, listed)) + b"\n")
-        return 0
+        yield dumps(as_document(found.container, found.mounts, listed)) + b"\n"
+        return
     from rootless.changes.names import quoted
     from rootless.cli.changes.lines import change_line
 
@@ -56,12 +70,9 @@ def changes(parsed: Parsed, settings: Settings) -> int:
             continue
         if parsed[NAME_ONLY]:
             path = b"/" + change.path
-            data = path + b"\0" if parsed[NULL] else quoted(path) + b"\n"
+            yield path + b"\0" if parsed[NULL] else quoted(path) + b"\n"
         else:
-            data = change_line(change).encode(errors="surrogateescape") + b"\n"
-        write_bytes(data)
-    sys.stdout.flush()
-    return 0
+            yield change_line(change).encode(errors="surrogateescape") + b"\n"
 
 
 def visible(piece: bytes) -> bytes:

@@ -44,16 +44,7 @@ def parse_network(
     own: Attachment = Attachment(""),
 ) -> NetworkOptions:
     """`own` is what the options for one network say: --network-alias, --ip, --ip6. Raises UsageError with docker's words."""
-    attachments: list[Attachment] = []
-    network = NetworkOptions()
-    for index, text in enumerate(names):
-        other, attachment = _network(text)
-        if any(each.network == attachment.network for each in attachments):
-            raise UsageError(f'network "{attachment.network}" is specified multiple times')
-        attachments.append(attachment)
-        if index and not all(_is_user_defined(each.network) for each in attachments):
-            raise UsageError(_BOTH)
-        network = network if index else other
+    network, attachments = _attachments(names)
     first = attachments[0] if attachments else Attachment(network.name)
     first = _with_own(first, own)
     if _is_user_defined(first.network):
@@ -76,6 +67,21 @@ def parse_network(
         publish_all=publish_all and network.name != HOST,
         exposed=exposed,
     )
+
+
+def _attachments(names: Sequence[str]) -> tuple[NetworkOptions, list[Attachment]]:
+    """The first network, and the attachments to all of them. Raises UsageError."""
+    network = NetworkOptions()
+    attachments: list[Attachment] = []
+    for text in names:
+        options, attachment = _network(text)
+        if any(each.network == attachment.network for each in attachments):
+            raise UsageError(f'network "{attachment.network}" is specified multiple times')
+        network = network if attachments else options
+        attachments.append(attachment)
+        if len(attachments) > 1 and not all(_is_user_defined(each.network) for each in attachments):
+            raise UsageError(_BOTH)
+    return network, attachments
 
 
 def discards_ports(names: Sequence[str], publish: Sequence[str]) -> bool:
