@@ -26,10 +26,10 @@ api-docs:        ## write docs/api/ from the docstrings
 soak:            ## the differential machine for an hour: SECONDS_TO_SOAK=3600 make soak
 	@scripts/soak
 
-bench:           ## measure against podman, bubblewrap, crun, fuse-overlayfs, kernel overlayfs and the bare disk
+bench:           ## measure beside what is installed of podman, docker, buildah, skopeo, apptainer, crun, fuse-overlayfs, kernel overlayfs
 	@scripts/bench
 
-test-vm:         ## resource limits and an old kernel, in a virtual machine with delegated cgroups
+test-vm:         ## resource limits, jobs of Slurm, a boot by systemd and an old kernel, in virtual machines
 	@scripts/test-vm
 
 install:         ## install the programs, man pages and completion: PREFIX=/usr/local DESTDIR= EXTRAS= make install
