@@ -1,7 +1,7 @@
 """The keys of steps: equal keys, equal results. Pure.
 
 A key is a digest of the parent's key, of the instruction with all that bears on it, and of the content
-of what it copies. Times, secrets and predefined arguments are not among it.
+of what it copies. Times, secrets and predefined arguments have no part in it.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ IN_MEMORY = "memory"
 
 
 def snapshots_of(directory: str) -> str:
-    """The file beside the record that says what has been frozen of the container (`rootless.snapshots.SNAPSHOTS`): a start
-    looks for it, and loads what reads it where it is there.
+    """The file beside the record that lists the container's snapshots (`rootless.snapshots.SNAPSHOTS`). A start that does not
+    find it loads nothing of `rootless.snapshots`.
     """
     return f"{directory}/snapshots.json"
 
@@ -66,9 +66,9 @@ class ContainerRecord(NamedTuple):
     rootfs: str = ""
     """The directory of --rootfs, absolute, or empty for an image."""
     overlays: tuple[str, ...] = ()
-    """Directories and squashfs files that are read-only layers over the image, top first (--overlay PATH:ro)."""
+    """Directories and files of file systems that are read-only layers over the image, top first (--overlay PATH:ro)."""
     layer: str = ""
-    """Where its writable layer is: one of the words below."""
+    """Where its writable layer is: IN_DIRECTORY, IN_OVERLAY, IN_UPPERS or IN_MEMORY."""
     memory_fd: int = 0
     """The descriptor by which its monitor holds the top of a layer in memory or in an image while the container runs; 0 for one
     in directories."""

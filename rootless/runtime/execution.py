@@ -243,6 +243,8 @@ def execute_file(
 
 
 def find_executable(name: str, search: str) -> str:
+    """The path of a command: `name` itself if it has a slash, else a file of a directory in `search` (the variable PATH).
+    Raises as `execute`."""
     if not name:
         raise NotFoundInPathError(errno.ENOENT, posix.strerror(errno.ENOENT), name)
     if "/" in name:

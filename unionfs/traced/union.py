@@ -55,7 +55,7 @@ class TracedUnion(Union):
         self._trace = Trace()
         self._is_complete = self._tree.recovery is None
         self._accesses: dict[Node, dict[bytes, int]] = {}
-        """Of the trace, by directory; of one that no lower has a dictionary that is not of the trace."""
+        """The dictionaries of the trace, by directory. A directory that no lower has gets one that is not of the trace."""
         # Node numbers of which the access is in the trace. A number is never given to an object of a
         # lower after another object had it.
         self._read: set[int] = set()

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def report_volumes(runtime: str, action: str, names: Iterable[str]) -> None:
-    """Write `create` or `destroy` of volumes. `runtime` is the directory of sockets and locks; empty: where
-    the log is is not known.
+    """Write `create` or `destroy` of volumes. `runtime` is the directory of sockets and locks; empty if it is
+    not known where the log is.
     """
     events = [volume_event(name, action, time.time_ns(), driver="local") for name in names]
     if events and runtime:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ANSWER_WAIT = 10.0
 """Seconds that a monitor has to answer HELLO; it takes a millisecond."""
 _FIRST_LOOK = 0.2
+"""Seconds until a monitor that has not answered is sent SIGCONT."""
 _END_WAIT = 5.0
 """Seconds that a monitor which does not answer has to end by itself, before it is killed."""
 _LONGEST_WAIT = 2_000_000

@@ -74,7 +74,7 @@ class VolumeStore:
     def prune(
         self, *, everything: bool = False, filters: VolumeFilters | None = None
     ) -> PrunedVolumes:
-        """Remove volumes that no container uses: anonymous ones, or with `everything` all."""
+        """Remove the volumes that no container uses and that pass the filters: anonymous ones, with `everything` all."""
         from rootless.engine.volumes.commands import prune_volumes
         from rootless.filters import VolumeFilters
 
