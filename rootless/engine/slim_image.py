@@ -2,7 +2,7 @@
 gets its name. See `Engine.slim`.
 
 Until then the new image is in a store of its own in the temporary directory of the store, which the next command that adds
-an image sweeps if this process is killed. The containers are children's, whose end ends them.
+an image sweeps if this process is killed. Each container belongs to a child process, and ends with it.
 """
 
 from __future__ import annotations
@@ -92,15 +92,8 @@ def slim(engine: Engine, environ: Mapping[str, str], request: SlimRequest) -> Sl
     base = resolve(store, request.image)
     tag = parse_tag(request.tag or _default_tag(base, request.image))
     with Ingest(store) as scratch:
-        used: set[bytes] = set(map(_relative, _places_of(base.config)))
-        trials = []
-        for number, command in enumerate(request.commands):
-            file = scratch.directory / f"trace-{number}"
-            options = _options(request, base.id, command)._replace(
-                trace=TraceOptions(str(file), every_name=True)
-            )
-            trials.append(_run(engine, options, scratch.directory, request.stop_after))
-            used |= _used(file)
+        trials, used = _traced(engine, request, base.id, scratch.directory)
+        used |= set(map(_relative, _places_of(base.config)))
         other = Engine(
             root=scratch.directory / "store", runroot=engine.paths.runtime, environ=environ
         )
@@ -118,18 +111,41 @@ def slim(engine: Engine, environ: Mapping[str, str], request: SlimRequest) -> Sl
             created=time_of_making(environ),
             tag=tag,
         )
-        for command, before in zip(request.commands, trials, strict=True):
-            options = _options(request, made.id, command)
-            try:
-                after = _run(other, options, scratch.directory, request.stop_after)
-            except LaunchError as error:
-                raise RootlessError(f"in the slim image: {error.message}", hint=_HINT) from error
-            _compare(before, after, compares_output=request.compares_output)
+        _check(other, request, made.id, scratch.directory, trials)
         engine.load(Path(other.paths.store))
     image = resolve(store, made.id)
     return SlimImage(
         made.id, tag.familiar, image_size(store, base), image_size(store, image), tuple(trials)
     )
+
+
+def _traced(
+    engine: Engine, request: SlimRequest, image: str, scratch: Path
+) -> tuple[list[Trial], set[bytes]]:
+    """Run the commands in the image. Returns how they ended, and the paths of the files that they used."""
+    trials: list[Trial] = []
+    used: set[bytes] = set()
+    for number, command in enumerate(request.commands):
+        file = scratch / f"trace-{number}"
+        options = _options(request, image, command)._replace(
+            trace=TraceOptions(str(file), every_name=True)
+        )
+        trials.append(_run(engine, options, scratch, request.stop_after))
+        used |= _used(file)
+    return trials, used
+
+
+def _check(
+    engine: Engine, request: SlimRequest, image: str, scratch: Path, trials: Sequence[Trial]
+) -> None:
+    """Run the commands in the slim image. Raises RootlessError for one that ends otherwise than in the original one."""
+    for command, before in zip(request.commands, trials, strict=True):
+        options = _options(request, image, command)
+        try:
+            after = _run(engine, options, scratch, request.stop_after)
+        except LaunchError as error:
+            raise RootlessError(f"in the slim image: {error.message}", hint=_HINT) from error
+        _compare(before, after, compares_output=request.compares_output)
 
 
 def _default_tag(base: Image, name: str) -> str:

@@ -67,27 +67,30 @@ def import_tar(
         if written.compression != "none":
             raise InvalidDocumentError(f"{label} is compressed more than once")
         layer = Descriptor(media_types.OCI_LAYER, written.digest, written.blob_size)
-        where = platform or host_platform()
         # A file name may hold bytes that are not UTF-8, JSON may not.
         name = os.fsencode(Path(label).name).decode(errors="backslashreplace")
-        document: Json = {
+        history: Json = {
             "created": created,
-            "architecture": where.architecture,
-            "os": where.os,
-            **({"variant": where.variant} if where.variant else {}),
-            "config": config,
-            "rootfs": {"type": "layers", "diff_ids": [written.diff_id]},
-            "history": [
-                {
-                    "created": created,
-                    "created_by": f"import of {name}",
-                    "comment": f"Imported from {name}" if message is None else message,
-                }
-            ],
+            "created_by": f"import of {name}",
+            "comment": f"Imported from {name}" if message is None else message,
         }
+        document = _document(platform or host_platform(), config, written.diff_id, history)
         image = new_image(ingest, encode(document), (layer,), tags)
         ingest.publish([image])
     return LoadedImage(image.manifest.annotations[CONFIG_DIGEST], tags)
+
+
+def _document(platform: Platform, config: Json, diff_id: str, history: Json) -> Json:
+    """The config of an image of one layer, which is as old as the line of its history."""
+    return {
+        "created": history["created"],
+        "architecture": platform.architecture,
+        "os": platform.os,
+        **({"variant": platform.variant} if platform.variant else {}),
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [history],
+    }
 
 
 @contextmanager
