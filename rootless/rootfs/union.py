@@ -20,7 +20,7 @@ from unionfs.union import Union, UnionOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from unionfs.journal import Journal
 
@@ -62,44 +62,15 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     lowers = [*overlay_layers(over, base_owner), *image] if over else image
     if container.storage_driver is StorageDriver.OVERLAY:
         return Union(lowers, None, UnionOptions(view=view, journal=journal))
-    # A lazy copy needs its lower to stay as it is: an image does, the live host does not. A layer that outlives its
-    # container may come to lie over another image.
-    is_lazy = isinstance(tree, ImageTree) and not over and container.record.layer != IN_OVERLAY
     frozen = None
     if os.path.exists(snapshots_of(container.directory)):
         from rootless.snapshots.opening import open_chain
 
         frozen = open_chain(container.directory, container.store, base_owner)
     is_new = not os.listdir(container.work)
-    upper, work = os.fsencode(container.upper), os.fsencode(container.work)
-    options = UnionOptions(
-        view=view,
-        volatile=container.volatile,
-        lazy_min_size=_LAZY if is_lazy and frozen is None else None,
-        background_rate=_BACKGROUND if is_lazy else None,
-        defers_metadata=is_lazy,
-        notes_first_seen=isinstance(container.tree, HostTree),
-        frozen=frozen,
-        journal=journal,
-    )
-    if container.storage.size or container.storage.inodes:
-        from rootless.rootfs.storage_limits import open_limited
-
-        union = open_limited(container, lowers, options, base_owner)
-    else:
-        layer = DirectoryUpper(
-            upper,
-            work,
-            ownership=Ownership.DATA,
-            base_owner=base_owner,
-            reserves_space=_is_reserved_image(container),
-        )
-        if container.is_traced:
-            from unionfs.traced.union import TracedUnion
-
-            union = TracedUnion(lowers, layer, options)
-        else:
-            union = Union(lowers, layer, options)
+    options = _options(container, has_frozen=frozen is not None)
+    options = options._replace(view=view, frozen=frozen, journal=journal)
+    union = _open_writable(container, lowers, options, base_owner)
     if is_new:
         take_after(union, image[0].root().attributes)
         for path in container.mount_points:
@@ -109,6 +80,48 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
 
         finish_opening(union, container.directory)
     return union
+
+
+def _options(container: LaunchDescription, *, has_frozen: bool) -> UnionOptions:
+    """Those that the container decides. `has_frozen`: there are frozen layers below its upper."""
+    # A lazy copy needs its lower to stay as it is: an image does, the live host does not. A layer that outlives its
+    # container may come to lie over another image.
+    record = container.record
+    is_lazy = (
+        isinstance(container.tree, ImageTree) and not record.overlays and record.layer != IN_OVERLAY
+    )
+    return UnionOptions(
+        volatile=container.volatile,
+        lazy_min_size=_LAZY if is_lazy and not has_frozen else None,
+        background_rate=_BACKGROUND if is_lazy else None,
+        defers_metadata=is_lazy,
+        notes_first_seen=isinstance(container.tree, HostTree),
+    )
+
+
+def _open_writable(
+    container: LaunchDescription,
+    lowers: Sequence[Layer],
+    options: UnionOptions,
+    base_owner: tuple[int, int],
+) -> Union:
+    if container.storage.size or container.storage.inodes:
+        from rootless.rootfs.storage_limits import open_limited
+
+        return open_limited(container, lowers, options, base_owner)
+    upper, work = os.fsencode(container.upper), os.fsencode(container.work)
+    layer = DirectoryUpper(
+        upper,
+        work,
+        ownership=Ownership.DATA,
+        base_owner=base_owner,
+        reserves_space=_is_reserved_image(container),
+    )
+    if container.is_traced:
+        from unionfs.traced.union import TracedUnion
+
+        return TracedUnion(lowers, layer, options)
+    return Union(lowers, layer, options)
 
 
 def take_after(union: Union, root: Attributes) -> None:
