@@ -16,8 +16,9 @@ from rootless.runtime.execution import (
     Credentials,
     Filters,
     environment_of,
-    execute_file,
+    execute_checked,
     program_of,
+    refuse_magic_links,
     resolve_user,
     script_interpreter,
     take_credentials,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 from _frozen_importlib import BuiltinImporter, FrozenImporter  # noqa: E402
 
-_HEAD = 256
 _WITHOUT_FILES = (BuiltinImporter, FrozenImporter)
 _DIRECTORY = posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 _NOT_PERMITTED = (errno.EACCES, errno.EPERM)
@@ -155,8 +155,8 @@ def enter(
         posix.set_inheritable(descriptor, True)
     doing.stage, doing.what = "exec", f"exec {' '.join(plan.args)}"
     path = program_of(plan.args, environment)
-    _require_format(path)
-    execute_file(path, plan.args, environment, null)
+    _require_format(path, refuse_magic_links(path))
+    execute_checked(path, plan.args, environment, null)
 
 
 def enter_group(groups: Sequence[str], *, limited: bool) -> None:
@@ -208,18 +208,16 @@ def settle(plan: JoinPlan, root: int, doing: Doing) -> Identity:
     return identity
 
 
-def _require_format(path: str) -> None:
+def _require_format(path: str, head: bytes | None) -> None:
     """Raise OSError as execve(2) would for a file that is no program, or a script whose interpreter is missing: after
     the trampoline nothing is left that could report it.
     """
-    try:
-        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
-    except PermissionError:
+    if head is None:
+        try:
+            posix.close(posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC))
+        except PermissionError:
+            pass  # it may be executed nevertheless
         return
-    try:
-        head = posix.read(descriptor, _HEAD)
-    finally:
-        posix.close(descriptor)
     interpreter = script_interpreter(head)
     if interpreter is not None:
         posix.stat(interpreter)

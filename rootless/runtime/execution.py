@@ -112,7 +112,13 @@ def resolve_user(
 
 
 def _check_mapped(found: Identity) -> None:
-    for name, numbers in (("uid", [found.uid]), ("gid", [found.gid, *found.groups])):
+    own, group = posix.getuid(), posix.getgid()
+    for name, mapped, numbers in (
+        ("uid", own, {found.uid}),
+        ("gid", group, {found.gid, *found.groups}),
+    ):
+        if numbers == {mapped}:
+            continue  # this process has it
         content = read_file(f"/proc/self/{name}_map")
         ranges = [tuple(map(int, line.split())) for line in content.splitlines()]
         for number in numbers:
@@ -222,7 +228,9 @@ def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -
         NotFoundInPathError: no directory of PATH has it.
         OSError: it was found and cannot be run, or the path given does not exist.
     """
-    execute_file(program_of(args, environment), args, environment, channel)
+    path = program_of(args, environment)
+    refuse_magic_links(path)
+    execute_checked(path, args, environment, channel)
 
 
 def program_of(args: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -230,11 +238,10 @@ def program_of(args: Sequence[str], environment: Mapping[str, str]) -> str:
     return find_executable(args[0], environment.get("PATH", DEFAULT_PATH))
 
 
-def execute_file(
+def execute_checked(
     path: str, args: Sequence[str], environment: Mapping[str, str], channel: int
 ) -> NoReturn:
-    """`execute`, of the path that `program_of` has found."""
-    refuse_magic_links(path)
+    """`execute`, of a path that `program_of` has found and `refuse_magic_links` has let through."""
     execute_by_trampoline(path, args, environment, channel)
     # Without a trampoline the process is still the engine's program when the kernel looks for the
     # interpreter of a script, so the engine has to have read which one that is.
@@ -274,9 +281,10 @@ def _check_executable(path: str) -> None:
         raise PermissionError(errno.EACCES, posix.strerror(errno.EACCES), path)
 
 
-def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
+def refuse_magic_links(path: str, *, unreadable: bool = False) -> bytes | None:
     """Refuse a command, or the interpreter of a script, that leads through /proc/PID/exe or the
-    like, and with `unreadable` a file that may be such a script but cannot be read.
+    like, and with `unreadable` a file that may be such a script but cannot be read. Returns the head of the command; None
+    if it cannot be read.
 
     Until exec that is the engine's own program on the host: executed inside, it could be opened for
     writing by its new owner (CVE-2019-5736).
@@ -284,20 +292,24 @@ def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
     Raises:
         PermissionError: it does.
     """
+    first: bytes | None = None
     for _ in range(_SCRIPT_DEPTH):
         try:
             fd = openat2(AT_FDCWD, path, posix.O_RDONLY, resolve=RESOLVE_NO_MAGICLINKS)
         except OSError as error:
             if error.errno == errno.ELOOP or (unreadable and error.errno == errno.EACCES):
                 raise PermissionError(errno.EACCES, posix.strerror(errno.EACCES), path) from None
-            return  # exec fails in the same way
+            return first  # exec fails in the same way
         try:
-            interpreter = script_interpreter(posix.read(fd, _HEAD))
+            head = posix.read(fd, _HEAD)
         finally:
             posix.close(fd)
+        first = head if first is None else first
+        interpreter = script_interpreter(head)
         if interpreter is None:
-            return
+            return first
         path = interpreter.decode(sys.getfilesystemencoding(), "surrogateescape")
+    return first
 
 
 def script_interpreter(head: bytes) -> bytes | None:
