@@ -293,6 +293,28 @@ class ImageStore:
             store, image, path, sif=sif, compression=compression, replace=replace, moved=moved
         )
 
+    def write_files(
+        self,
+        source: Path,
+        path: Path,
+        *,
+        sif: bool = False,
+        compression: str = "gzip",
+        replace: bool = False,
+        moved: Moved | None = None,
+    ) -> None:
+        """Write the files of a directory, or of a SIF or squashfs file, to one file, as `write_image_file` does.
+
+        Raises RootlessError; then nothing is written.
+        """
+        from rootless.rootfs.image.single_file import write_files
+        from rootless.rootfs.lower import lower_of_path
+
+        lower_of_path(str(source), program="", hidden=())
+        write_files(
+            str(source), path, sif=sif, compression=compression, replace=replace, moved=moved
+        )
+
     def image_files(self, name: str, path: str = "") -> ImageFiles:
         """The files of an image that is here, or of the directory or image file at `path`, to be read in `with`.
         Raises RootlessError.

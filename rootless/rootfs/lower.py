@@ -70,6 +70,13 @@ def _lower_of_file(path: str) -> Lower:
 
     image = find_squashfs(path)
     if image is None:
+        from rootless.images.formats.ext_image import is_ext_image
+
+        if is_ext_image(path):
+            raise UsageError(
+                f"{path} is an ext3 image, which is a layer and no root file system",
+                hint=f"use it with an image: --overlay {path}",
+            )
         raise NotFoundError(
             f"the root file system {path} is not a directory",
             hint="squashfs and SIF files are also accepted; for an archive use rootless load or "

@@ -33,13 +33,36 @@ _SQUASHFS = (".sqfs", ".squashfs", ".sqsh")
 def pull(parsed: Parsed, settings: Settings) -> int:
     """Pull an image unless it is here, and write it to a file."""
     image, file = _arguments(parsed.arguments)
-    if not file.endswith((*_SIF, *_SQUASHFS)):
+    source = parse_source(image, lambda _: False)
+    if source.path:
+        raise UsageError(
+            f"{image} is a file or directory and no image",
+            hint=f"rootless hpc build {file} {image}",
+        )
+    return _write(parsed, settings, source, file)
+
+
+def build(parsed: Parsed, settings: Settings) -> int:
+    """As `pull`, with the arguments of `apptainer build`; of a directory or an image file too."""
+    file, image = parsed.arguments
+    if not file.endswith((*_SIF, *_SQUASHFS)) and image.endswith((*_SIF, *_SQUASHFS)):
+        file, image = image, file
+    if image.endswith(".def") or image == "-":
+        raise UsageError(
+            f"{image}: definition files are not read",
+            hint=f"write a Dockerfile: rootless build -t NAME . && rootless hpc build {file} NAME",
+        )
+    return _write(parsed, settings, parse_source(image, os.path.exists), file)
+
+
+def _write(parsed: Parsed, settings: Settings, source: Source, file: str) -> int:
+    is_sif = file.endswith(_SIF)
+    if not is_sif and not file.endswith(_SQUASHFS):
         raise UsageError(f"{file}: unknown kind of file", hint="name it FILE.sif or FILE.sqfs")
     compression = parsed[_COMPRESSION] or "gzip"
     if compression not in _COMPRESSIONS:
         raise UsageError(f"--compression {compression}: use {', '.join(_COMPRESSIONS)}")
-    quiet = parsed[_QUIET]
-    source = parse_source(image, lambda _: False)
+    quiet, replace, path = parsed[_QUIET], parsed[_FORCE], Path(os.path.abspath(file))
     engine = engine_of(settings)
     platform = None
     if parsed[_PLATFORM]:
@@ -50,32 +73,29 @@ def pull(parsed: Parsed, settings: Settings) -> int:
         from rootless.cli.hpc.run import loaded
 
         source = Source(name=loaded(engine, source.archive))
-    if source.path:
-        raise UsageError(f"{image} is a file or directory and no image", hint="use mksquashfs")
     with counter_on("Writing", sys.stderr, total=0, quiet=quiet) as moved:
-        engine.write_image_file(
-            source.name,
-            Path(os.path.abspath(file)),
-            sif=file.endswith(_SIF),
-            platform=platform,
-            compression=compression,
-            replace=parsed[_FORCE],
-            progress=None if quiet else lambda: progress_on(sys.stderr),
-            moved=moved,
-        )
+        if source.path:
+            engine.write_files(
+                Path(source.path),
+                path,
+                sif=is_sif,
+                compression=compression,
+                replace=replace,
+                moved=moved,
+            )
+        else:
+            engine.write_image_file(
+                source.name,
+                path,
+                sif=is_sif,
+                platform=platform,
+                compression=compression,
+                replace=replace,
+                progress=None if quiet else lambda: progress_on(sys.stderr),
+                moved=moved,
+            )
     print(file)
     return 0
-
-
-def build(parsed: Parsed, settings: Settings) -> int:
-    """As `pull`, with the arguments of `apptainer build`."""
-    source = parsed.arguments[1]
-    if source.endswith(".def") or os.path.isfile(source):
-        raise UsageError(
-            f"{source}: definition files are not read",
-            hint="write a Dockerfile: rootless build -t NAME . && rootless hpc build FILE.sif NAME",
-        )
-    return pull(parsed, settings)
 
 
 def _arguments(arguments: tuple[str, ...]) -> tuple[str, str]:
@@ -109,11 +129,12 @@ As with apptainer, the file may come first, and without one its name is made of 
 BUILD = Command(
     "build",
     "Write an image to one file",
-    "FILE.sif|FILE.sqfs IMAGE",
+    "FILE.sif|FILE.sqfs IMAGE|DIRECTORY",
     (_COMPRESSION, _FORCE, _PLATFORM, _QUIET),
     build,
     least=2,
     most=2,
-    description="""Write an image to one file, as hpc pull does. IMAGE is the name of one, also as docker://NAME, or an archive as
-docker-archive:FILE, oci-archive:FILE or oci:DIR. Definition files of Apptainer are not read.""",
+    description="""Write an image to one file, as hpc pull does. IMAGE is the name of one, also as docker://NAME, an archive as
+docker-archive:FILE, oci-archive:FILE or oci:DIR, or a SIF or squashfs file. DIRECTORY holds a root file system; the
+caller's files in it are root's in the file. Definition files of Apptainer are not read.""",
 )

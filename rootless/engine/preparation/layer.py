@@ -94,8 +94,10 @@ def _find(overlays: Iterable[Overlay]) -> tuple[str, tuple[str, ...]]:
     writable, read = "", []
     for overlay in overlays:
         if not os.path.exists(overlay.path):
+            is_image = overlay.path.endswith(".img")
+            make = "rootless hpc overlay create" if is_image else "mkdir"
             raise NotFoundError(
-                f"the overlay {overlay.path} does not exist", hint=f"mkdir {overlay.path}"
+                f"the overlay {overlay.path} does not exist", hint=f"{make} {overlay.path}"
             )
         if overlay.read_only:
             _check_readable(overlay.path)
@@ -137,10 +139,11 @@ def _reason(error: OSError) -> str:
 def _check_image(path: str) -> None:
     """Its directories are made when it is mounted. Raises OSError, RootlessError."""
     from rootless.images.formats.ext_image import is_ext_image
+    from rootless.images.formats.squashfs import find_squashfs
 
     if not is_ext_image(path):
         raise RootlessError(
             f"the overlay {path} cannot be written to: it is neither a directory nor an ext3 image",
-            hint=f"use --overlay {path}:ro",
+            hint=f"use --overlay {path}:ro" if find_squashfs(path) is not None else None,
         )
     os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))

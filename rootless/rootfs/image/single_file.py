@@ -1,4 +1,4 @@
-"""Writes an image as one file, squashfs or SIF, for file systems on which many small files are slow.
+"""Writes an image, or a directory, as one file, squashfs or SIF, for file systems on which many small files are slow.
 
 The layers are read through their union and handed to mksquashfs(1) as a tar archive: nothing is unpacked.
 """
@@ -6,21 +6,26 @@ The layers are read through their union and handed to mksquashfs(1) as a tar arc
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import tempfile
 from contextlib import closing
 from shutil import which
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.durable import fsync_directory, fsync_file, write_all
 from rootless.errors import ExistsError, HostSupportError, RootlessError
 from rootless.images.formats.sif import DATA_OFFSET, sif_head
+from rootless.images.formats.squashfs import SquashfsImage, find_squashfs, open_squashfs
+from rootless.oci.platform import host_platform
 from rootless.rootfs.image.added_files import DIRECTORIES, EMPTY_FILES, script_files
 from rootless.rootfs.image.tree import image_tree
 from rootless.rootfs.union import lower_layers
 from unionfs.changes.snapshot import Snapshot
+from unionfs.directory.lower import DirectoryLayer
 from unionfs.memory import MemoryLayer, MemoryNode, directory, regular
+from unionfs.ownership import Ownership
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +61,50 @@ def write_image_file(
         HostSupportError: mksquashfs is missing or too old.
         RootlessError: it failed.
     """
+    kind = (
+        _Sif(image.platform.architecture, bytes.fromhex(image.id.rpartition(":")[2][:32]))
+        if sif
+        else None
+    )
+    _write(lambda: _snapshot(store, image), path, kind, compression, moved, replace=replace)
+
+
+def write_files(
+    source: str,
+    path: Path,
+    *,
+    sif: bool,
+    compression: str = "gzip",
+    replace: bool = False,
+    moved: Callable[[int], None] | None = None,
+) -> None:
+    """Write the files of a directory, or of a SIF or squashfs file, as `write_image_file` does. Those of the caller in a
+    directory are root's in the file.
+
+    Raises as `write_image_file`.
+    """
+    image = None if os.path.isdir(source) else find_squashfs(source)
+    architecture = (image and image.architecture) or host_platform().architecture
+    kind = _Sif(architecture, os.urandom(16)) if sif else None
+    _write(lambda: _files_of(source, image), path, kind, compression, moved, replace=replace)
+
+
+class _Sif(NamedTuple):
+    """What the head of a SIF file says."""
+
+    architecture: str
+    identity: bytes
+
+
+def _write(
+    snapshot: Callable[[], Snapshot],
+    path: Path,
+    sif: _Sif | None,
+    compression: str,
+    moved: Callable[[int], None] | None,
+    *,
+    replace: bool,
+) -> None:
     if path.exists() and not replace:
         raise ExistsError(f"{path} exists", hint="use --force to replace it")
     if not path.parent.is_dir():
@@ -68,9 +117,9 @@ def write_image_file(
     os.close(descriptor)
     try:
         options = ["-comp", compression, *(["-offset", str(offset)] if offset else [])]
-        _make_squashfs(store, image, made, options, moved)
+        _make_squashfs(snapshot, made, options, moved)
         if sif:
-            _complete_sif(image, made)
+            _complete_sif(sif, made)
         mask = os.umask(0o022)
         os.umask(mask)
         os.chmod(made, 0o777 & ~mask if sif else 0o666 & ~mask)
@@ -85,8 +134,7 @@ def write_image_file(
 
 
 def _make_squashfs(
-    store: Store,
-    image: Image,
+    snapshot: Callable[[], Snapshot],
     path: str,
     options: Sequence[str],
     moved: Callable[[int], None] | None,
@@ -104,19 +152,26 @@ def _make_squashfs(
         pipe = process.stdin
         assert pipe is not None
         try:
-            with closing(_snapshot(store, image)) as snapshot:
-                for piece in snapshot.tree_archive():
+            with closing(snapshot()) as files:
+                for piece in files.tree_archive():
                     write_all(pipe.fileno(), piece)
                     if moved is not None:
                         moved(len(piece))
         except BrokenPipeError:
             pass  # what it says is read below
+        except OSError as error:
+            process.kill()
+            name = os.fsdecode(error.filename or "a file")
+            raise RootlessError(f"cannot read {name}: {(error.strerror or '').lower()}") from error
         except BaseException:
             process.kill()
             raise
         finally:
             pipe.close()
-        if process.wait() != 0:
+        status = process.wait()
+        if status < 0:
+            raise RootlessError(f"mksquashfs was ended by {signal.Signals(-status).name}")
+        if status > 0:
             output.seek(0)
             raise _failed(output.read().decode(errors="replace"))
 
@@ -135,12 +190,26 @@ def _snapshot(store: Store, image: Image) -> Snapshot:
     """The image with its scripts on top, and the places to mount on below everything."""
     scripts = script_files(image.config)
     top = {path: regular(text.encode(), mode=mode) for path, (text, mode) in scripts.items()}
+    layers = lower_layers(image_tree(store, image))
+    return Snapshot([MemoryLayer(_tree(top)), *layers, _places_to_mount_on()], None)
+
+
+def _files_of(source: str, image: SquashfsImage | None) -> Snapshot:
+    """The files of a directory, or of an image file."""
+    layer = (
+        DirectoryLayer(os.fsencode(source), ownership=Ownership.DATA, base_owner=(0, 0))
+        if image is None
+        else open_squashfs(image)
+    )
+    return Snapshot([layer, _places_to_mount_on()], None)
+
+
+def _places_to_mount_on() -> MemoryLayer:
     below = {path: directory() for path in DIRECTORIES}
     below |= {path: regular() for path in EMPTY_FILES}
     below["tmp"] = directory(mode=0o1777)
     below["var/tmp"] = directory(mode=0o1777)
-    layers = lower_layers(image_tree(store, image))
-    return Snapshot([MemoryLayer(_tree(top)), *layers, MemoryLayer(_tree(below))], None)
+    return MemoryLayer(_tree(below))
 
 
 def _tree(nodes: dict[str, MemoryNode]) -> MemoryNode:
@@ -158,11 +227,10 @@ def _tree(nodes: dict[str, MemoryNode]) -> MemoryNode:
     return root
 
 
-def _complete_sif(image: Image, path: str) -> None:
+def _complete_sif(sif: _Sif, path: str) -> None:
     """Write the head before the squashfs, which is padded to whole pages."""
     with open(path, "r+b") as file:
         size = file.seek(0, os.SEEK_END) - DATA_OFFSET
-        identity = bytes.fromhex(image.id.rpartition(":")[2][:32])
         made = int(os.fstat(file.fileno()).st_mtime)
         file.seek(0)
-        file.write(sif_head(size, image.platform.architecture, identity, made, "squashfs"))
+        file.write(sif_head(size, sif.architecture, sif.identity, made, "squashfs"))

@@ -133,3 +133,57 @@ def test_build_makes_a_file_of_an_image_and_names_what_takes_the_place_of_defini
         done = cluster("build", *words)
         assert (done.returncode == 0, done.stdout) == (False, b"")
         assert reason in done.stderr.decode()
+
+
+@pytest.fixture
+def tree(cluster, busybox_image):
+    """A directory with a root file system and the scripts of Apptainer, of which one may be executed only by its owner."""
+    path = cluster.cwd / "tree"
+    (path / ".singularity.d").mkdir(parents=True)
+    subprocess.run(["tar", "-xf", busybox_image, "-C", path], check=True)
+    script = path / ".singularity.d/runscript"
+    script.write_text('#!/bin/sh\necho "script: $*"\n')
+    script.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.sif", "x.sqfs"])
+def test_build_makes_a_file_of_a_directory(cluster, tree, name):
+    assert cluster.text("build", "-q", name, "tree") == f"{name}\n"
+    assert cluster.text("run", name, "word") == "script: word\n"
+    assert (cluster.cwd / name).is_file()
+    owner = cluster.text("exec", "--fakeroot", name, "stat", "-c", "%u:%g %a", "/bin/busybox")
+    assert owner == "0:0 755\n"
+
+
+def test_build_makes_a_file_of_an_image_file(cluster, tree):
+    cluster.text("build", "-q", "x.sqfs", tree)
+    cluster.text("build", "-q", "x.sif", "x.sqfs")
+    cluster.text("build", "-q", "--compression", "zstd", "y.sif", "./x.sif")
+    assert cluster.text("run", "y.sif", "word") == "script: word\n"
+
+
+def test_build_names_what_it_cannot_make_a_file_of(cluster, tree, tmp_path):
+    (cluster.cwd / "empty").mkdir()
+    (cluster.cwd / "archive.tar").write_bytes(bytes(10240))
+    cluster.text("overlay", "create", "--sparse", "x.img")
+    secret = tree / "secret"
+    secret.write_text("")
+    secret.chmod(0)
+    for source, reason in (
+        ("empty", "empty is not a root file system"),
+        ("./no-such", "no-such does not exist"),
+        ("no-such.sif", "no-such.sif does not exist"),
+        ("archive.tar", "archive.tar is not a directory"),
+        ("x.img", "x.img is an ext3 image, which is a layer and no root file system"),
+        ("x.def", "x.def: definition files are not read"),
+        ("tree", "cannot read secret: permission denied"),
+    ):
+        done = cluster("build", "-q", "new.sif", source)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert reason in done.stderr.decode()
+        assert b"rootless: " in done.stderr
+    assert not list(cluster.cwd.glob("*new.sif*"))
+    done = cluster("pull", "new.sif", "./tree")
+    assert done.returncode == 1
+    assert b"hint: rootless hpc build new.sif ./tree" in done.stderr
