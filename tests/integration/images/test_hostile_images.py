@@ -385,18 +385,18 @@ sys.exit(status)
 
 
 @pytest.mark.slow
-def test_layer_of_a_million_entries_takes_bounded_memory_and_time(rootless, tmp_path):
+def test_layer_of_very_many_entries_takes_bounded_memory_and_time(rootless, tmp_path):
     path = tmp_path / "many.tar"
     with path.open("wb") as archive:
-        for number in range(1_000_000):
+        for number in range(250_000):
             info = tarfile.TarInfo(f"d{number // 1000}/f{number}")
             archive.write(info.tobuf(tarfile.USTAR_FORMAT))
         archive.write(bytes(1024))
     argv = [sys.executable, "-c", MEASURED, "import", path, "many:1"]
     before = processor_seconds()
     done = run_command(argv, env=rootless.env, timeout=800).ok()
-    assert processor_seconds() - before < 120
-    assert int(done.stdout.splitlines()[-1]) < 200 << 10
+    assert processor_seconds() - before < 30
+    assert int(done.stdout.splitlines()[-1]) < 64 << 10
     rootless("image", "verify", "many:1").ok()
     assert rootless("history", "--human=false", "--format", "{{.Size}}", "many:1").ok().stdout == (
         f"{path.stat().st_size}\n"
