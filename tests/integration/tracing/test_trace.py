@@ -160,6 +160,7 @@ def test_running_container_is_traced_up_to_now(box):
     box("rm", "-f", "one").ok()
 
 
+@pytest.mark.needs("subuid")
 def test_first_process_has_the_name_of_its_program(box):
     box("run", "--trace", "--user", "1000", "--name", "one", "box:1", "tail", "/etc/passwd").ok()
     found = document(box)
