@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,10 @@ class Rootless:
         """Kill what `popen` started and is still there. Its monitor follows it and cleans up."""
         for process in self.started:
             if process.poll() is None:
-                monitors = [os.pidfd_open(pid) for pid in children_of(process.pid)]
+                monitors = []
+                for pid in children_of(process.pid):
+                    with suppress(ProcessLookupError):  # it has just ended
+                        monitors.append(os.pidfd_open(pid))
                 process.send_signal(signal.SIGKILL)
                 process.wait(120)
                 for monitor in monitors:
