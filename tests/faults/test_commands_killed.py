@@ -107,5 +107,5 @@ def test_command_about_a_volume(rootless, tmp_path, verb):
             (tmp_path / "out.tar").unlink()
     # A server whose starter was killed before it mounted the volume waits 30 seconds for another client.
     wait_until(
-        lambda: list(Path(rootless.runtime, "rootless/volumes").glob("*/control.sock")) == [], 60
+        lambda: list(Path(rootless.runtime, "rootless/volumes").glob("*/control.sock")) == []
     )

@@ -19,6 +19,7 @@ from rootless.errors import (
 from rootless.runtime.parent import LaunchArgs, Stdio, launch
 from rootless.runtime.rootfs import BindRootfs
 from tests.integration.runtime.conftest import BOUND, ID, ended
+from tests.support.processes import own_children
 
 pytestmark = pytest.mark.needs("userns", "busybox")
 
@@ -295,7 +296,7 @@ def test_launch_failed_step_leaves_nothing(box):
     spec["mounts"].append(
         {"destination": "/x", "type": "bind", "source": "/no/such/device", "options": ["bind"]}
     )
-    before = children()
+    before = own_children()
     with pytest.raises(LaunchError, match="open the bind source /no/such/device"):
         launch(
             LaunchArgs(
@@ -306,10 +307,4 @@ def test_launch_failed_step_leaves_nothing(box):
                 stdio=Stdio(0, 1, 2),
             )
         )
-    assert children() <= before
-
-
-def children() -> set[str]:
-    """Of this process, those of other tests among them."""
-    found = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
-    return {pid for each in found for pid in each}
+    assert own_children() <= before

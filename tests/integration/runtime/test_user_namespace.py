@@ -2,7 +2,6 @@
 
 import errno
 import os
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +9,7 @@ from rootless.errors import RootlessError, UsageError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, IdRange, UserNamespaceMode
 from rootless.runtime.user_namespace import run_in_user_namespace
+from tests.support.processes import own_children
 
 
 @pytest.fixture
@@ -38,15 +38,9 @@ def test_error_of_the_function_is_raised_with_its_path(maps, tmp_path):
         run_in_user_namespace(maps, refuse)
 
 
-def children() -> set[str]:
-    """The processes that are this one's children, those included that have ended (proc_tid_children(5))."""
-    lists = Path("/proc/self/task").glob("*/children")
-    return {pid for each in lists for pid in each.read_text().split()}
-
-
 def test_maps_that_the_kernel_refuses_leave_no_child():
-    before = children()
+    before = own_children()
     foreign = (IdRange(0, 0, 1),)
     with pytest.raises(RootlessError):
         run_in_user_namespace(IdMaps(foreign, foreign, helper=False), lambda: None)
-    assert children() <= before
+    assert own_children() <= before
