@@ -78,7 +78,7 @@ def ask(address: str, port: int, data: bytes) -> bytes:
     """The answer to one datagram."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(20)
+        udp.settimeout(120)
         udp.connect((address, port))
         udp.send(data)
         return udp.recv(65535)

@@ -176,7 +176,7 @@ def frame(opcode: int, data: bytes, *, is_last: bool = True) -> bytes:
 
 def test_websocket_stays_open_through_a_published_port(clients: Rootless) -> None:
     serve(clients, "web", WEBSOCKET, "-p", "127.0.0.1::80")
-    with socket.create_connection(("127.0.0.1", port_of(clients, "web")), 20) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(clients, "web")), 120) as connection:
         key = base64.b64encode(os.urandom(16)).decode()
         connection.sendall(
             f"GET /chat HTTP/1.1\r\nHost: web\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -347,7 +347,7 @@ def test_container_without_any_network_starts_and_gets_the_default_one_again(roo
 def answer(port):
     """What the server of a port sends first; empty if the connection is refused, reset or closed."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", port), 120) as connection:
             return connection.recv(99)
     except ConnectionError:
         return b""
@@ -392,7 +392,7 @@ def test_published_port_leads_to_a_network_that_has_ipv6_alone(rootless):
         if "/udp" in line:
             assert ask(address, int(port), b"x") == b"x"
         else:
-            with socket.create_connection((address.strip("[]"), int(port)), 20) as connection:
+            with socket.create_connection((address.strip("[]"), int(port)), 120) as connection:
                 assert connection.recv(9) == b"six"
 
 

@@ -128,7 +128,7 @@ def test_connections_that_say_nothing_do_not_keep_others_from_names(
     by_tcp = r"""
 import socket, struct
 query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"\3web\0" + struct.pack("!HH", 1, 1)
-with socket.create_connection(("10.77.0.1", 53), 15) as one:
+with socket.create_connection(("10.77.0.1", 53), 120) as one:
     one.sendall(len(query).to_bytes(2, "big") + query)
     print(one.recv(512)[-4:].hex())
 """

@@ -132,7 +132,7 @@ import socket
 link = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
 link.bind(("eth0", 3))  # what is sent is seen at ETH_P_ALL alone: packet(7)
 print("watching", flush=True)
-link.settimeout(20)
+link.settimeout(120)
 port = 0
 while port != 82:
     packet, (_, _, kind, *_) = link.recvfrom(2000)
@@ -238,7 +238,7 @@ def test_many_connections_to_a_published_port_of_a_network(rootless, nets):
 
     with contextlib.ExitStack() as stack:
         connections = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), 120))
             for _ in range(400)
         ]
         for number, each in enumerate(connections):

@@ -105,7 +105,7 @@ def test_reset_is_passed_on(rootless):
     # The reset may come before connect(2) has returned.
     with (
         pytest.raises(ConnectionResetError),
-        socket.create_connection(("127.0.0.1", port), 20) as connection,
+        socket.create_connection(("127.0.0.1", port), 120) as connection,
     ):
         connection.recv(1)
 

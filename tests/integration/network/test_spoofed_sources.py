@@ -144,7 +144,7 @@ def test_first_packet_of_a_network_is_answered(rootless: Rootless, echo: Echo) -
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 udp = socket.socket(family, socket.SOCK_DGRAM)
-udp.settimeout(20)
+udp.settimeout(120)
 udp.sendto(b"first", (sys.argv[1], int(sys.argv[2])))
 print(udp.recv(100).decode())
 """

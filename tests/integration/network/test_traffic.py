@@ -42,7 +42,7 @@ import os, socket, sys
 for family in (socket.AF_INET, socket.AF_INET6):
     target = socket.getaddrinfo("echo", 7, family, socket.SOCK_DGRAM)[0][4]
     with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(20)
+        udp.settimeout(120)
         udp.connect(target)
         for size in (0, 1, 512, 1400, 9000, 60000):  # the last are sent in fragments
             data = os.urandom(size)
@@ -82,7 +82,7 @@ with socket.create_server(("0.0.0.0", 81)) as listener:
 
 HALF_CLIENT = r"""
 import socket
-with socket.create_connection(("server", 80), 20) as connection:
+with socket.create_connection(("server", 80), 120) as connection:
     connection.sendall(bytes(3_000_000))
     connection.shutdown(socket.SHUT_WR)
     print(connection.recv(99).decode())
@@ -206,7 +206,7 @@ def test_many_connections_through_one_port_at_once(
     connections: list[socket.socket] = []
     try:
         while len(connections) < CONNECTIONS:
-            connections.append(socket.create_connection(("127.0.0.1", port), 30))
+            connections.append(socket.create_connection(("127.0.0.1", port), 120))
         # All are open before the first is used.
         for number, connection in enumerate(connections):
             connection.sendall(b"%08d" % number)
@@ -215,7 +215,7 @@ def test_many_connections_through_one_port_at_once(
     finally:
         for connection in connections:
             connection.close()
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", port), 120) as connection:
         connection.sendall(b"once more")
         assert connection.recv(9, socket.MSG_WAITALL) == b"once more"
 
@@ -287,7 +287,7 @@ with socket.create_server(("0.0.0.0", 80)) as listener:
 def test_client_that_takes_nothing_does_not_hold_up_the_end(rootless: Rootless) -> None:
     start(rootless, "server", STUCK, "--network", "bridge", "-p", "127.0.0.1::80")
     port = port_of(rootless, "server", "80")
-    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", port), 120) as connection:
         assert connection.recv(1) == b"\0"
         assert rootless("wait", "server").ok().stdout == "0\n"
         # The data is not complete, and must not look as if it were.

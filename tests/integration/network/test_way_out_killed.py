@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
 
 TALK = r"""
 import socket, sys
-connection = socket.create_connection(("web", 80), 20)
+connection = socket.create_connection(("web", 80), 120)
 stream = connection.makefile("rwb", buffering=0)
 stream.readline()  # the address that the server saw
 print("talking", flush=True)

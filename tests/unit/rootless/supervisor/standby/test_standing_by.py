@@ -50,7 +50,7 @@ def test_goes_on_with_what_it_waited_for(process):
     command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     assert command.endswith(b"\0--\0a\0command\0")
     name = Path(f"/proc/{process.pid}/comm").read_text().strip()
-    output, _ = process.communicate(b"line", timeout=20)
+    output, _ = process.communicate(b"line", timeout=120)
     assert output.decode().split() == ["line", name, "0", "1", "2"]
     assert process.returncode == 7
 
@@ -58,5 +58,5 @@ def test_goes_on_with_what_it_waited_for(process):
 def test_goes_on_after_it_was_stopped(process):
     process.send_signal(signal.SIGSTOP)
     process.send_signal(signal.SIGCONT)
-    output, _ = process.communicate(b"more", timeout=20)
+    output, _ = process.communicate(b"more", timeout=120)
     assert output.startswith(b"more")

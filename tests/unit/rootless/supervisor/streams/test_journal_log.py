@@ -20,7 +20,7 @@ def journal(tmp_path):
     """The socket of a journal that only receives."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "socket"))
-        listening.settimeout(5)
+        listening.settimeout(60)
         yield listening
 
 
