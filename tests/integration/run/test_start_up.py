@@ -123,6 +123,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
         "join",
         "monitor",
         "prepare",
+        "rank-failure",
         "rank",
         "resumed-client",
         "resumed-server",
