@@ -51,6 +51,15 @@ def number(rootless: Rootless, name: str = "box") -> int:
     return int(text) if text.strip().isdigit() else 0
 
 
+def check_that_it_goes_on(rootless: Rootless, before: int) -> None:
+    """Wait until the container has counted beyond that. If it does not, say how it ended, or what keeps it."""
+    with suppress(AssertionError):
+        wait_until(lambda: number(rootless) > before or not rootless("ps", "-q").stdout)
+    if number(rootless) <= before:
+        seen = (("ps", "-a"), ("logs", "box"), ("exec", "box", "ls", "-lR", "/srv/work"))
+        raise AssertionError("\n".join(str(rootless(*words)) for words in seen))
+
+
 def check_state(rootless: Rootless, name: str, least: int) -> None:
     """Of a container that does not run: each file is whole, and as new as what was synced at that time."""
     copied = rootless.popen("cp", f"{name}:/srv/work", "-")
@@ -110,7 +119,7 @@ def test_file_servers_that_are_killed_leave_a_container_that_goes_on(rootless: R
         timer.join()
         if result.status == 0:
             known[f"s{attempt}"] = before
-        wait_until(lambda before=before: number(rootless) > before)  # type: ignore[misc]
+        check_that_it_goes_on(rootless, before)
         if attempt % 6 == 5:
             # More than twenty servers in a minute are not replaced.
             assert rootless("ps", "-q").ok().stdout
