@@ -38,3 +38,11 @@ def open_overlay(path: str, base_owner: tuple[int, int]) -> DirectoryLayer:
         )
     with mounted_ext_image(path, writable=False) as top:
         return open_overlay(top, base_owner)
+
+
+def open_embedded(path: str, offset: int) -> DirectoryLayer:
+    """The ext3 image at `offset` of a SIF file, in which the files of the caller are root's. Raises as `open_overlay`."""
+    from rootless.images.formats.ext_image import mounted_ext_image
+
+    with mounted_ext_image(path, writable=False, offset=offset) as top:
+        return open_overlay(top, (0, 0))

@@ -174,7 +174,7 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     """The read-only layers, top first."""
     if isinstance(tree, HostTree):
         if not os.path.isdir(tree.path):
-            return [_squashfs(tree.path)]
+            return _image_file(tree.path)
         hidden = [os.fsencode(path) for path in tree.hidden if os.path.exists(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     if not tree.layers:
@@ -188,7 +188,7 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     return [*over, ChainLayer(tree.chain, [archive for archive, _ in tree.layers[:merged]])]
 
 
-def _squashfs(path: str) -> Layer:
+def _image_file(path: str) -> list[Layer]:
     from rootless.images.formats.squashfs import find_squashfs, open_squashfs
 
     image = find_squashfs(path)
@@ -196,7 +196,12 @@ def _squashfs(path: str) -> Layer:
         raise NotFoundError(
             f"the root file system {path} is not a directory, a squashfs or a SIF file"
         )
-    return open_squashfs(image)
+    if not image.overlays:
+        return [open_squashfs(image)]
+    from rootless.rootfs.overlays import open_embedded
+
+    over = [open_embedded(path, offset) for offset in reversed(image.overlays)]
+    return [*over, open_squashfs(image)]
 
 
 def image_has_directory(tree: HostTree | ImageTree, path: str) -> bool:

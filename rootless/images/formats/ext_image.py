@@ -45,9 +45,11 @@ def is_ext_image(path: str) -> bool:
 
 
 @contextmanager
-def mounted_ext_image(path: str, *, writable: bool, passed: Sequence[int] = ()) -> Iterator[str]:
+def mounted_ext_image(
+    path: str, *, writable: bool, passed: Sequence[int] = (), offset: int = 0
+) -> Iterator[str]:
     """The directory on which it is mounted during the block, and beyond it for what has been opened there. fuse2fs keeps
-    the descriptors `passed` until it has written everything.
+    the descriptors `passed` until it has written everything. `offset` is where the image begins in the file.
 
     Raises:
         InUseError: another process writes to it, or reads it and it is to be written to.
@@ -58,7 +60,10 @@ def mounted_ext_image(path: str, *, writable: bool, passed: Sequence[int] = ()) 
     lock = _lock(path, writable=writable)
     try:
         # fakeroot: owners in the image are data, as in any upper, and do not decide who may read.
-        options = ("fakeroot", "nosuid", "nodev", "rw" if writable else "ro")
+        options = (
+            *("fakeroot", "nosuid", "nodev", "rw" if writable else "ro"),
+            *((f"offset={offset}",) if offset else ()),
+        )
         with served(
             path, (_PROGRAM,), options, package=_PROGRAM, passed=(*lock.descriptors, *passed)
         ) as mountpoint:

@@ -7,7 +7,7 @@ apptainer/sif: pkg/sif/sif.go, descriptor.go). All numbers are little-endian, an
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError
@@ -19,9 +19,9 @@ HEADER_SIZE = _HEADER.size
 _MAGIC = b"SIF_MAGIC\0"
 _MAX_DESCRIPTORS = 4096  # 48 are made room for
 _DATA_PARTITION = 0x4004
-_PRIMARY_SYSTEM = 2
-_SQUASHFS = 1
-_FILE_SYSTEMS = {2: "ext3", 3: "an archive", 4: "raw data", 5: "encrypted squashfs"}
+_PRIMARY_SYSTEM, _OVERLAY = 2, 4
+_SQUASHFS, _EXT3 = 1, 2
+_FILE_SYSTEMS = {1: "squashfs", 2: "ext3", 3: "an archive", 4: "raw data", 5: "encrypted squashfs"}
 _ARCHITECTURES = {
     b"01": "386",
     b"02": "amd64",
@@ -49,11 +49,13 @@ _NEW_DESCRIPTOR = struct.Struct("<i?IIIqqqqqqq128s384s")
 
 class SystemPartition(NamedTuple):
     """The squashfs with the root file system: bytes from the beginning of the file. `architecture`
-    is GOARCH's word, empty if the image does not say."""
+    is GOARCH's word, empty if the image does not say. `overlays`: where the ext3 images begin that lie over it, bottom
+    first."""
 
     offset: int
     size: int
     architecture: str
+    overlays: tuple[int, ...] = ()
 
 
 def is_sif(head: bytes) -> bool:
@@ -78,25 +80,37 @@ def system_partition(read: Callable[[int, int], bytes], size: int, what: str) ->
     table = read(end - start, start)
     if len(table) < end - start:
         raise InvalidDocumentError(f"{what} is truncated")
-    for kind, used, offset, length, *_, extra in _DESCRIPTOR.iter_unpack(table):
-        if not used or kind != _DATA_PARTITION:
-            continue
-        file_system, role, architecture = _PARTITION.unpack_from(extra)
-        if role != _PRIMARY_SYSTEM:
-            continue
-        if file_system != _SQUASHFS:
-            found = _FILE_SYSTEMS.get(file_system, f"of type {file_system}")
+    found, overlays = None, []
+    for role, file_system, architecture, offset, length in _partitions(table):
+        part = "root file system" if role == _PRIMARY_SYSTEM else "overlay"
+        wanted, name = (_SQUASHFS, "squashfs") if role == _PRIMARY_SYSTEM else (_EXT3, "ext3")
+        if file_system != wanted:
+            kind_of = _FILE_SYSTEMS.get(file_system, f"of type {file_system}")
             raise InvalidDocumentError(
-                f"the root file system of {what} is {found}, not squashfs",
+                f"the {part} of {what} is {kind_of}, not {name}",
                 hint="build it anew with apptainer, without encryption",
             )
         if offset < end or length <= 0 or offset + length > size:
             raise InvalidDocumentError(
-                f"{what} is truncated or damaged: its root file system is outside the file"
+                f"{what} is truncated or damaged: its {part} is outside the file"
             )
-        known = _ARCHITECTURES.get(architecture.rstrip(b"\0"), "")
-        return SystemPartition(offset, length, known)
-    raise InvalidDocumentError(f"{what} is a SIF image without a root file system")
+        if role == _OVERLAY:
+            overlays.append(offset)
+        elif found is None:
+            known = _ARCHITECTURES.get(architecture.rstrip(b"\0"), "")
+            found = SystemPartition(offset, length, known)
+    if found is None:
+        raise InvalidDocumentError(f"{what} is a SIF image without a root file system")
+    return found._replace(overlays=tuple(overlays))
+
+
+def _partitions(table: bytes) -> Iterator[tuple[int, int, bytes, int, int]]:
+    """Role, file system, architecture, offset and size of the root file system and of each overlay."""
+    for kind, used, offset, length, *_, extra in _DESCRIPTOR.iter_unpack(table):
+        if used and kind == _DATA_PARTITION:
+            file_system, role, architecture = _PARTITION.unpack_from(extra)
+            if role in (_PRIMARY_SYSTEM, _OVERLAY):
+                yield role, file_system, architecture, offset, length
 
 
 def sif_head(size: int, architecture: str, identity: bytes, time: int, name: str) -> bytes:

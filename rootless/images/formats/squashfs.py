@@ -18,11 +18,13 @@ _PROGRAMS = ("squashfuse_ll", "squashfuse")
 
 
 class SquashfsImage(NamedTuple):
-    """A squashfs at `offset` of a file, for this architecture as far as it says."""
+    """A squashfs at `offset` of a file, for this architecture as far as it says, and the offsets of the ext3 images that
+    lie over it, bottom first."""
 
     path: str
     offset: int
     architecture: str
+    overlays: tuple[int, ...] = ()
 
 
 def find_squashfs(path: str) -> SquashfsImage | None:
@@ -44,7 +46,7 @@ def find_squashfs(path: str) -> SquashfsImage | None:
         found = system_partition(lambda count, offset: os.pread(fd, count, offset), size, path)
         if os.pread(fd, len(_MAGIC), found.offset) != _MAGIC:
             raise InvalidDocumentError(f"the root file system of {path} is not squashfs")
-        return SquashfsImage(path, found.offset, found.architecture)
+        return SquashfsImage(path, found.offset, found.architecture, found.overlays)
     finally:
         os.close(fd)
 

@@ -14,10 +14,11 @@ from contextlib import closing
 from shutil import which
 from typing import TYPE_CHECKING, NamedTuple
 
+from rootless.containers.launch_description import HostTree
 from rootless.durable import fsync_directory, fsync_file, write_all
 from rootless.errors import ExistsError, HostSupportError, RootlessError
 from rootless.images.formats.sif import DATA_OFFSET, sif_head
-from rootless.images.formats.squashfs import SquashfsImage, find_squashfs, open_squashfs
+from rootless.images.formats.squashfs import find_squashfs
 from rootless.oci.platform import host_platform
 from rootless.rootfs.image.added_files import DIRECTORIES, EMPTY_FILES, script_files
 from rootless.rootfs.image.tree import image_tree
@@ -86,7 +87,7 @@ def write_files(
     image = None if os.path.isdir(source) else find_squashfs(source)
     architecture = (image and image.architecture) or host_platform().architecture
     kind = _Sif(architecture, os.urandom(16)) if sif else None
-    _write(lambda: _files_of(source, image), path, kind, compression, moved, replace=replace)
+    _write(lambda: _files_of(source), path, kind, compression, moved, replace=replace)
 
 
 class _Sif(NamedTuple):
@@ -194,14 +195,14 @@ def _snapshot(store: Store, image: Image) -> Snapshot:
     return Snapshot([MemoryLayer(_tree(top)), *layers, _places_to_mount_on()], None)
 
 
-def _files_of(source: str, image: SquashfsImage | None) -> Snapshot:
+def _files_of(source: str) -> Snapshot:
     """The files of a directory, or of an image file."""
-    layer = (
-        DirectoryLayer(os.fsencode(source), ownership=Ownership.DATA, base_owner=(0, 0))
-        if image is None
-        else open_squashfs(image)
+    layers = (
+        [DirectoryLayer(os.fsencode(source), ownership=Ownership.DATA, base_owner=(0, 0))]
+        if os.path.isdir(source)
+        else lower_layers(HostTree(source))
     )
-    return Snapshot([layer, _places_to_mount_on()], None)
+    return Snapshot([*layers, _places_to_mount_on()], None)
 
 
 def _places_to_mount_on() -> MemoryLayer:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.support.sif import DATA, EXT3, OVERLAY, Part, write_sif
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox", "ext3")
@@ -371,3 +372,26 @@ def test_a_directory_does_not_lead_out_of_itself(cluster, victim, tmp_path, name
     done = cluster("exec", "--overlay", f"{top}:ro", "box:1", "cat", "/secret")
     assert done.stdout == b""
     assert os.listdir(victim) == ["secret"]
+
+
+@pytest.mark.needs("squashfs")
+def test_the_overlay_in_a_sif_file_lies_over_its_image(cluster, image):
+    """As `apptainer overlay create FILE.sif` puts one there."""
+    script = "echo kept > /new; rm /bin/tac; echo over > /etc/group.new"
+    cluster.text("exec", "--overlay", image, "box:1", "sh", "-c", script)
+    cluster.text("pull", "-q", "box:1", "box.sqfs")
+    parts = [
+        Part((cluster.cwd / "box.sqfs").read_bytes()),
+        Part(image.read_bytes(), file_system=EXT3, role=OVERLAY),
+        Part(b"other", file_system=EXT3, role=DATA),
+    ]
+    write_sif(cluster.cwd / "both.sif", parts)
+    cluster.text("build", "-q", "flat.sif", "./both.sif")
+    for name in ("both.sif", "flat.sif"):
+        for options in ((), ("--fakeroot",), ("--writable-tmpfs",)):
+            shown = cluster.text("exec", *options, name, "sh", "-c", "cat /new; ls /bin/tac || :")
+            assert shown == "kept\n"
+    write_sif(cluster.cwd / "bad.sif", [parts[0], parts[1]._replace(data=b"no ext3" * 1000)])
+    done = cluster("exec", "bad.sif", "true")
+    assert done.returncode == 125
+    assert b"cannot read " in done.stderr
