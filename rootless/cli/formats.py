@@ -44,14 +44,18 @@ def print_list(
         _print_table(text, heading)
         return
     from rootless.cli.templates import parse_format, render
-    from rootless.gotemplate import Struct
+    from rootless.gotemplate import NilPointer, Struct
 
     source = "{{json .}}" if form == "json" else str(form)
     with_header = source.startswith("table ")
     template = parse_format(source.removeprefix("table ").strip())
     if not rows and sample is not None:
         render(template, Struct(kind, sample, unlisted))
-    lines = [render(template, Struct(kind, row, unlisted)) for row in rows]
+    lines = []
+    for row in rows:
+        # As a document the fields are in the order of their names, in which docker has them.
+        fields = {name: NilPointer() if row[name] is None else row[name] for name in sorted(row)}
+        lines.append(render(template, Struct(kind, fields, unlisted)))
     if not with_header:
         for line in lines:
             print(line)

@@ -7,14 +7,13 @@ import time
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
-from rootless.cli.grammar import Command, Flag, Number, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Flag, Number, Parsed, Text, Texts, Toggle
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
 from rootless.cli.shared_options import (
     LIST_FORMAT,
     NO_HEADING,
     NO_TRUNC,
     QUIET_IDS,
-    SIZE,
     filter_pairs,
 )
 from rootless.containers.record import ContainerRecord
@@ -43,6 +42,7 @@ _TITLES = {
     "Mounts": "MOUNTS",
     "Names": "NAMES",
     "Networks": "NETWORKS",
+    "Platform": "PLATFORM",
     "Ports": "PORTS",
     "RunningFor": "CREATED",
     "Size": "SIZE",
@@ -80,6 +80,7 @@ _FILTER = Texts(
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
 _LATEST = Flag(("latest", "l"), "Show the latest created container (includes all states)")
+_SIZE = Toggle(("size", "s"), "Display total file sizes")
 _SORT = Text(
     ("sort",),
     "Sort output by: command, created, id, image, names, runningfor, size, status",
@@ -132,7 +133,9 @@ def _print_ids(records: Sequence[ContainerRecord], parsed: Parsed) -> None:
 def _print_table(records: Sequence[ContainerRecord], parsed: Parsed, engine: Engine) -> None:
     form, full = parsed[LIST_FORMAT], parsed[NO_TRUNC]
     # Each takes a look into every container.
-    sizes = parsed[SIZE] or any(word in (form or "") for word in (".Size", "json"))
+    sizes = parsed[_SIZE]
+    if sizes is None:
+        sizes = form != "json" and any(word in (form or "") for word in (".Size", "json"))
     mounts = any(word in (form or "") for word in (".Mounts", ".LocalVolumes", "json"))
     rows = [
         _row(
@@ -143,7 +146,7 @@ def _print_table(records: Sequence[ContainerRecord], parsed: Parsed, engine: Eng
         )
         for each in records
     ]
-    columns = [*_COLUMNS, *(["Size"] if parsed[SIZE] else [])]
+    columns = [*_COLUMNS, *(["Size"] if parsed[_SIZE] else [])]
     sample = _row(ContainerRecord("", "", ""), full, "")
     print_list(
         form,
@@ -234,6 +237,7 @@ def _row(
         "Mounts": ",".join(shown),
         "Names": record.name,
         "Networks": _network(record),
+        "Platform": None,  # docker knows it with containerd's image store alone
         "Ports": _ports(record),
         "RunningFor": since(record.created),
         "Size": size,
@@ -273,7 +277,7 @@ PS = Command(
         NO_TRUNC,
         NO_HEADING,
         QUIET_IDS,
-        SIZE,
+        _SIZE,
         _SORT,
     ),
     ps,

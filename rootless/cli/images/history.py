@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, OnFlag, Parsed
@@ -21,6 +23,11 @@ _TITLES = {
 _HUMAN = OnFlag(("human", "H"), "Print sizes and dates in human readable format (default true)")
 
 
+def _moment(created: str) -> str:
+    """In whole seconds, which docker's engine gives its client."""
+    return re.sub(r"\.\d+", "", created)
+
+
 def history(parsed: Parsed, settings: Settings) -> int:
     """Show the steps that made an image, newest first."""
     entries = engine_of(settings).history(parsed.arguments[0], platform=platform_of(parsed))
@@ -32,11 +39,11 @@ def history(parsed: Parsed, settings: Settings) -> int:
     rows = [
         {
             "Comment": entry.comment,
-            "CreatedAt": entry.created,
+            "CreatedAt": _moment(entry.created),
             "CreatedBy": entry.created_by
             if full
             else shortened(entry.created_by, _CREATED_BY_WIDTH),
-            "CreatedSince": since(entry.created) if human else entry.created,
+            "CreatedSince": since(entry.created) if human else _moment(entry.created),
             "ID": entry.id if full else short_id(entry.id),
             "Size": human_size(entry.size) if human else str(entry.size),
         }
