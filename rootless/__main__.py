@@ -29,7 +29,16 @@ def main() -> None:
     """Run the command line and exit with its status."""
     claim, monitor, first = None, None, ""
     if _HAS_PACK:
-        first = module_packs.load_first(sys.argv[1:])
+        first = module_packs.first_of(sys.argv[1:])
+        if first == module_packs.AHEAD:
+            module_packs.load(module_packs.ADMISSION)
+            import os
+
+            from rootless.supervisor.admission import enter
+
+            enter(sys.argv[1:], os.environ)
+        if first:
+            module_packs.load(first)
         if first == module_packs.RANK:
             from rootless.cli.rank import become_rank
 

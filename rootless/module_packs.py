@@ -30,33 +30,32 @@ else:
     from _frozen_importlib import ModuleSpec
     from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
+ADMISSION = "admission"
 AHEAD, RUN, PREPARE, DETACHED = "ahead", "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
 RANK, RANK_FAILURE, JOIN, EXEC = "rank", "rank-failure", "join", "exec"
 HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
 RESUMED_CLIENT, RESUMED_SERVER = "resumed-client", "resumed-server"
 NAMES = (
-    *(AHEAD, RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
+    *(ADMISSION, AHEAD, RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
     *(RANK, RANK_FAILURE, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
     *(RESUMED_CLIENT, RESUMED_SERVER),
 )
-"""AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
-follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
-of a rank (`run --join`, `hpc --sharens`) that has a recipe, RANK_FAILURE of its failure, and JOIN, or HPC and HPC_JOIN,
-follow if its command line has to be read. HPC is that
-of `hpc`, and IN_PLACE follows. RESUMED_CLIENT is that of a client of `run`, `attach` or `start` that stood by,
-RESUMED_SERVER that of a container's file server."""
+"""ADMISSION is loaded before a start waits for its turn, AHEAD before the monitor is forked, and then RUN and PREPARE, MONITOR
+and FILE_SERVER in three processes; DETACHED follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container
+has no file server of its own. RANK is that of a rank (`run --join`, `hpc --sharens`) that has a recipe, RANK_FAILURE of its
+failure, and JOIN, or HPC and HPC_JOIN, follow if its command line has to be read. HPC is that of `hpc`, and IN_PLACE follows.
+RESUMED_CLIENT is that of a client of `run`, `attach` or `start` that stood by, RESUMED_SERVER that of a container's file
+server."""
 
 HEAD_LENGTH = 8
-"""Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
+"""Bytes of the length of the head: the interpreter's magic number, the state of each source, and the names of the modules."""
 _DIRECTORY = f"{__file__.rpartition('/')[0]}/__pycache__"
 _PACKAGE = "/__init__.py"
 
 
-def load_first(arguments: "Sequence[str]") -> str:
-    """Load the pack of the command line of `run`, `exec` or `hpc` with these arguments; returns its name, empty if there is
-    none. Raises what a module raises.
-    """
+def first_of(arguments: "Sequence[str]") -> str:
+    """The first pack that `run`, `exec` or `hpc` with these arguments needs, after ADMISSION; empty if there is none."""
     words = arguments[:2]
     name = ""
     if words[0] == "container":
@@ -70,8 +69,6 @@ def load_first(arguments: "Sequence[str]") -> str:
         name = RANK if any(each.startswith("--join") for each in arguments) else AHEAD
     elif "run" in words:
         name = AHEAD  # after an option
-    if name:
-        load(name)
     return name
 
 
@@ -207,7 +204,7 @@ def _read(path: str, *, is_checked: bool) -> memoryview | None:
         finally:
             posix.close(descriptor)
         end = HEAD_LENGTH + int.from_bytes(data[:HEAD_LENGTH], "little")
-        magic, sources = loads(data[HEAD_LENGTH:end])
+        magic, sources, _ = loads(data[HEAD_LENGTH:end])
         if magic != MAGIC_NUMBER:
             return None
         if is_checked and any(state_of(source) != state for source, state in sources):

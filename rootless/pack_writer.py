@@ -11,6 +11,7 @@ import sys
 from marshal import dumps
 
 from rootless.module_packs import (
+    ADMISSION,
     AHEAD,
     DETACHED,
     EXEC,
@@ -63,6 +64,7 @@ _FILE_SERVER = (
     "unionfs.ops.journal_records",
 )
 MODULES = {
+    ADMISSION: ("rootless.supervisor.admission",),
     AHEAD: (_FINDER, "rootless.supervisor.ahead", "unionfs.syscalls.light_ctypes"),
     RUN: (
         "rootless.cli.main",
@@ -164,12 +166,13 @@ MODULES = {
 }
 """The modules that a process imports by name."""
 BEFORE = {
-    RUN: (AHEAD,),
-    PREPARE: (AHEAD, RUN),
-    DETACHED: (AHEAD, RUN, PREPARE),
-    MONITOR: (AHEAD,),
-    SHARED_IMAGE: (AHEAD, MONITOR),
-    FILE_SERVER: (AHEAD,),
+    AHEAD: (ADMISSION,),
+    RUN: (ADMISSION, AHEAD),
+    PREPARE: (ADMISSION, AHEAD, RUN),
+    DETACHED: (ADMISSION, AHEAD, RUN, PREPARE),
+    MONITOR: (ADMISSION, AHEAD),
+    SHARED_IMAGE: (ADMISSION, AHEAD, MONITOR),
+    FILE_SERVER: (ADMISSION, AHEAD),
     RANK_FAILURE: (RANK,),
     JOIN: (RANK,),
     HPC_JOIN: (RANK, HPC),
@@ -228,7 +231,7 @@ def write_pack(path: str, names: Iterable[str]) -> None:
         code = _compiled(loader.get_data(source), source)
         entries.append((name, source, str(sys.modules[name].__cached__), code))
         sources.append((source, state))
-    head = dumps((MAGIC_NUMBER, sources))
+    head = dumps((MAGIC_NUMBER, sources, [entry[0] for entry in entries]))
     data = memoryview(len(head).to_bytes(HEAD_LENGTH, "little") + head + dumps(entries))
     temporary = f"{path}.{os.getpid()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -52,7 +52,10 @@ def find_or_fetch(
     if image is not None and policy in (PullPolicy.MISSING, PullPolicy.NEVER):
         return image
 
+    from rootless.supervisor import turn
+
     store.require_writable()
+    turn.end()
 
     def work() -> str:
         return _fetch(

@@ -11,7 +11,7 @@ import sys
 from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
-from rootless.supervisor import FIRST_QUIET, fault_signals, longer_quiet
+from rootless.supervisor import fault_signals, longer_quiet, turn
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FAULTS, FORWARDED, handled_signals
@@ -189,7 +189,7 @@ class Foreground:
         self._final: Message | None = None
         self._error: RootlessError | OSError | None = None
         self._stand_by = stand_by
-        self._quiet = None if stand_by is None else FIRST_QUIET
+        self._quiet = None if stand_by is None else turn.first_quiet()
         self._pid = 0
         self._blocked: frozenset[int] = frozenset()
         """Signals that wait for the handlers of this process, if it stood by."""
@@ -214,6 +214,7 @@ class Foreground:
         if attached.kind is Kind.ATTACHED and not self._pid:
             attached = self._client.receive_until(Kind.RUNNING, Kind.EXITED)
             self._pid = int(attached.fields.get("pid", 0))
+        turn.end()
         if attached.kind is Kind.EXITED:
             self._final = attached
         else:

@@ -30,7 +30,7 @@ from rootless.containers.record import KILL_CONTAINER, LISTEN_AGAIN
 from rootless.durable import locked
 from rootless.errors import RootlessError, failure_of
 from rootless.light_stdlib import signal
-from rootless.supervisor import FIRST_QUIET, control_socket, longer_quiet
+from rootless.supervisor import FIRST_QUIET, control_socket, longer_quiet, turn
 from rootless.supervisor.client_requests import ClientRequests
 from rootless.supervisor.container_life import ContainerLife
 from rootless.supervisor.detach import detach
@@ -69,7 +69,7 @@ class Monitor:
         """An event counter (eventfd(2)) that SIGTERM makes readable while the container runs."""
         self._socket_asked = -1
         """One that LISTEN_AGAIN makes readable."""
-        self._quiet = FIRST_QUIET
+        self._quiet = turn.first_quiet() if description.ends_with_client else FIRST_QUIET
         """Seconds without anything to do after which it stands by; 0 if it cannot."""
 
     def main(self, debug: int | None) -> NoReturn:

@@ -18,6 +18,7 @@ from rootless import module_packs
 from rootless.durable import write_all
 from rootless.errors import RootlessError
 from rootless.light_stdlib import read_to_end, signal
+from rootless.supervisor import turn
 from rootless.supervisor.client import MonitorClient
 from rootless.supervisor.file_servers.file_server import FileServer, NextServer
 from rootless.supervisor.messages import Connection
@@ -276,6 +277,7 @@ def become_monitor(
 ) -> NoReturn:
     """Import, read from the pipe which container it is, and be its monitor."""
     try:
+        turn.end()  # a copy of the caller's descriptor
         os.setsid()
         # Before anything else: the fewer pages this process has written, the fewer are copied. From here on two processors
         # import at once: the file server what serves the layers, this process the rest.

@@ -18,6 +18,7 @@ from rootless.cli.run.ending import RunEnding
 from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
 from rootless.spec.options import ContainerOptions
+from rootless.supervisor import turn
 from rootless.supervisor.ahead import RANK_VARIABLES
 
 TYPE_CHECKING = False
@@ -45,6 +46,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
         is_joined = joining.joins(parsed, os.environ, configuration)
         joining.warn(parsed, os.environ, joined=is_joined)
         if is_joined:
+            turn.end()  # a rank may wait for others
             if settings.ahead is not None:
                 settings.ahead.abandon()
             return _run_joined(parsed, settings, configuration, options, progress)

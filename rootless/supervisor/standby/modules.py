@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import sys
 import time
+from marshal import loads
 
 from rootless import module_packs
 from rootless.containers.process_identity import start_time
+from rootless.module_packs import state_of
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from importlib.machinery import SourceFileLoader
+    from importlib.util import MAGIC_NUMBER
     from types import CodeType
 else:
-    from _frozen_importlib_external import SourceFileLoader
+    from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 _OURS = ("rootless", "unionfs")
 _PACKS = (
+    module_packs.ADMISSION,
     module_packs.AHEAD,
     module_packs.RUN,
     module_packs.MONITOR,
@@ -117,11 +121,23 @@ def _open(name: str, started: float) -> tuple[int, set[str]] | None:
     if path is None or not os.path.exists(path) or _changed(path) > started:
         return None
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    names = {entry[0] for entry in module_packs.read_pack(f"/proc/self/fd/{descriptor}") or ()}
+    names = _names(descriptor)
     if names:
         return descriptor, names
     os.close(descriptor)
     return None
+
+
+def _names(pack: int) -> set[str]:
+    """The names of the modules of a pack of this interpreter whose sources are as they were; else none."""
+    try:
+        size = int.from_bytes(os.read(pack, module_packs.HEAD_LENGTH), "little")
+        magic, sources, names = loads(os.read(pack, size))
+        if magic == MAGIC_NUMBER and all(state_of(source) == state for source, state in sources):
+            return set(names)
+    except (OSError, EOFError, ValueError, TypeError):
+        pass  # as `read_pack`
+    return set()
 
 
 def _changed(path: str) -> float:

@@ -113,6 +113,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
     assert "rootless.cli.run.command" in imported_by_finders()
     packs = sorted(each.name for each in (tmp_path / "rootless/__pycache__").glob("*.pack"))
     assert [each.partition(".")[0] for each in packs] == [
+        "admission",
         "ahead",
         "detached",
         "exec",

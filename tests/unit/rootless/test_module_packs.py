@@ -130,7 +130,7 @@ def test_command_line_loads_the_pack_of_its_process(packed: Path, line: str, loa
         "rootless.cli.hpc.run",
     )
     code = (
-        f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
+        f"import sys; from rootless import module_packs; module_packs.load(module_packs.first_of({line.split()}))\n"
         f"print(*(each for each in {names} if each in sys.modules))"
     )
     assert execute(packed, "-c", code).strip() == loaded
