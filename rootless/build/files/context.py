@@ -17,6 +17,7 @@ from rootless.errors import UsageError
 from unionfs.light_types import NamedTuple
 
 _MOST_TEXT = 16 << 20
+"""Bytes of a Dockerfile or .dockerignore; a larger one is refused."""
 _HEADER = 512
 
 
@@ -93,7 +94,7 @@ def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path
             archive = request._replace(url="", archive=file.fileno(), head=head)
             os.lseek(file.fileno(), len(head), os.SEEK_SET)
             return _archive_context(archive, new_directory)
-        text = (head + file.read(_MOST_TEXT)).decode(errors="surrogateescape")
+        text = _decoded(head + file.read(_MOST_TEXT), name)
     return open_context(ContextRequest(text=text), new_directory)
 
 
@@ -147,14 +148,14 @@ def _text_of(source: Source, path: bytes) -> str | None:
     entry = None if resolved is None else source.entry(resolved)
     if resolved is None or entry is None or entry.attributes.mode & 0o170000 != 0o100000:
         return None
-    size = min(entry.attributes.size, _MOST_TEXT)
-    return b"".join(source.open(resolved, size)).decode(errors="surrogateescape")
+    size = min(entry.attributes.size, _MOST_TEXT + 1)
+    return _decoded(b"".join(source.open(resolved, size)), os.fsdecode(path))
 
 
 def _read(path: str, name: str) -> str:
     try:
         with open(path, "rb") as file:
-            return file.read(_MOST_TEXT).decode(errors="surrogateescape")
+            return _decoded(file.read(_MOST_TEXT + 1), name)
     except OSError as error:
         raise _no_dockerfile(name, (error.strerror or "").lower()) from error
 
@@ -162,9 +163,16 @@ def _read(path: str, name: str) -> str:
 def _read_if_there(path: str) -> str | None:
     try:
         with open(path, "rb") as file:
-            return file.read(_MOST_TEXT).decode(errors="surrogateescape")
+            return _decoded(file.read(_MOST_TEXT + 1), os.path.basename(path))
     except OSError:
         return None
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """Raises BuildError for a file of which only a part was read."""
+    if len(data) > _MOST_TEXT:
+        raise BuildError(f"{name} is larger than {_MOST_TEXT >> 20} MiB")
+    return data.decode(errors="surrogateescape")
 
 
 def _no_dockerfile(name: str, reason: str) -> BuildError:

@@ -14,7 +14,7 @@ from rootless.dockerfile.path_patterns import compile_path_pattern, has_wildcard
 
 
 def select(source: Source, word: str, *, parents: bool = False) -> list[CopyItem]:
-    """The files that a source of COPY names, by name. `..` does not leave the tree.
+    """The files that a source of COPY names, sorted by name. `..` does not leave the tree.
 
     Raises BuildError if it names nothing, OSError.
     """
@@ -66,7 +66,7 @@ def resolved_path(source: Source, path: bytes) -> bytes | None:
 
 
 def _matches(source: Source, pattern: str, *, any_depth: bool) -> list[bytes]:
-    """The paths that a pattern names, by name. `any_depth`: `**` stands for any number of directories, and
+    """The paths that a pattern names, sorted by name. `any_depth`: `**` stands for any number of directories, and
     not for one as `*` does."""
     found: list[bytes] = []
     seen: set[bytes] = set()
@@ -80,7 +80,8 @@ def _matches(source: Source, pattern: str, *, any_depth: bool) -> list[bytes]:
             return
         first, *rest = left
         if first == "**" and any_depth:
-            descend(path, rest) if rest else None
+            if rest:
+                descend(path, rest)
             for child in _children(source, path):
                 if stat.S_ISDIR(child.attributes.mode) and rest:
                     descend(child.path, left)
