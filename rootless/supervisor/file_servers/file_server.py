@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.file_servers.resting import RestingServer
     from unionfs.copy_up_stats import CopyUpStats
     from unionfs.session.continuation import Continuation
+    from unionfs.session.options import ServeOptions
     from unionfs.union import Union
 
 _READY = b"ready"
@@ -437,10 +438,8 @@ def _answer(
     resting: RestingServer,
 ) -> None:
     """Answer requests until the file system is unmounted, and write the reports."""
-    from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs
     from rootless.supervisor.file_servers.process_names import ProcessNames
     from unionfs.session.device import serve
-    from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
 
     union.name_callers(ProcessNames(resting.init))
@@ -461,8 +460,27 @@ def _answer(
 
         trace = AccessTrace(description, union, resting.init, complete=continuation.is_first)
         write_report_on_signal(description.directory, union.copy_up_stats, trace)
+    tracer = None if trace is None else trace.tracer
+    resting.begin(union)
+    serve(
+        resting.device,
+        union,
+        _serve_options(description),
+        continuation,
+        tracer,
+        rest=resting.rest,
+    )
+    if trace is not None:
+        trace.write(finished=True)
+    _write_at_end(description, union)
+
+
+def _serve_options(description: LaunchDescription) -> ServeOptions:
+    from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs
+    from unionfs.session.options import ServeOptions
+
     limits = description.storage
-    options = ServeOptions(
+    return ServeOptions(
         fsync=not description.volatile,
         # With it, the kernel asks for a file's attributes again once it has been closed (fuse_flush): a work tree is
         # read far more than it is written in small pieces (docs/decisions/1851).
@@ -473,11 +491,10 @@ def _answer(
         iops=limits.iops or None,
         root_name=ROOT_NAME if isinstance(description.rootfs, FuseRootfs) else "",
     )
-    tracer = None if trace is None else trace.tracer
-    resting.begin(union)
-    serve(resting.device, union, options, continuation, tracer, rest=resting.rest)
-    if trace is not None:
-        trace.write(finished=True)
+
+
+def _write_at_end(description: LaunchDescription, union: Union) -> None:
+    """Write what a build wants to know of the accesses of a step, and the statistics of copy-ups."""
     if description.is_traced:
         from unionfs.traced.trace import encode
         from unionfs.traced.union import TracedUnion
