@@ -32,22 +32,6 @@ _BACKGROUND = 64 << 20
 """Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
 
-def _is_reserved_image(container: LaunchDescription) -> bool:
-    """Whether the writable layer is in an ext3 image that has all its blocks on a disk. fuse2fs finds a block for what is
-    written before it answers, and can then store it, which it cannot be sure of in a sparse image.
-    """
-    if not container.layer:
-        return False
-    from rootless.containers.writable_layers.place import layer_directory
-
-    try:
-        status = os.stat(layer_directory(container.directory))
-    except OSError:
-        return False
-    is_whole = status.st_blocks * 512 >= status.st_size
-    return stat.S_ISREG(status.st_mode) and is_whole and os.major(status.st_dev) != 0
-
-
 def open_union(container: LaunchDescription, journal: Journal | None = None) -> Union:
     """Open the layers: with the upper, or without where the kernel has that; `journal` is that of the
     mount. Raises OSError.
@@ -122,6 +106,22 @@ def _open_writable(
 
         return TracedUnion(lowers, layer, options)
     return Union(lowers, layer, options)
+
+
+def _is_reserved_image(container: LaunchDescription) -> bool:
+    """Whether the writable layer is in an ext3 image that has all its blocks on a disk. fuse2fs finds a block for what is
+    written before it answers, and can then store it, which it cannot be sure of in a sparse image.
+    """
+    if not container.layer:
+        return False
+    from rootless.containers.writable_layers.place import layer_directory
+
+    try:
+        status = os.stat(layer_directory(container.directory))
+    except OSError:
+        return False
+    is_whole = status.st_blocks * 512 >= status.st_size
+    return stat.S_ISREG(status.st_mode) and is_whole and os.major(status.st_dev) != 0
 
 
 def take_after(union: Union, root: Attributes) -> None:

@@ -25,18 +25,13 @@ def open_union(options: Options) -> Union:
 
     Raises OptionError for what contradicts itself, OSError for a directory that cannot be used.
     """
-    if not options.lowerdirs and options.upperdir is None:
-        raise OptionError("option 'lowerdir' is missing")
-    if options.upperdir is not None and options.workdir is None:
-        raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
+    _check(options)
     ownership = Ownership.DATA if options.ownership_is_data else Ownership.REAL
     owner = (os.geteuid(), os.getegid())
     upper = None
     lowers: list[DirectoryLayer] = []
     # One limit for all layers together.
     dirfds = DirfdCache(_OPEN_DIRECTORIES)
-    if options.upperdir is None and (options.size or options.inodes):
-        raise OptionError("options 'size' and 'inodes' need an 'upperdir'")
     try:
         for path in options.lowerdirs:
             lowers.append(  # noqa: PERF401
@@ -47,17 +42,7 @@ def open_union(options: Options) -> Union:
                     dirfds=dirfds,
                 )
             )
-        how = UnionOptions(
-            view=view_of(options, _id_map("uid"), _id_map("gid")),
-            redirect=options.redirect_dir == "on",
-            volatile=options.volatile or not options.fsync,
-            own_numbers=options.upperdir is None
-            and len({layer.identity[0] for layer in lowers}) == 1,
-            static_nlink=options.static_nlink,
-            lazy_min_size=options.lazy_size,
-            complete_at_end=ownership is Ownership.REAL,
-            background_rate=_BACKGROUND,
-        )
+        how = _union_options(options, {layer.identity[0] for layer in lowers})
         if options.upperdir is None or options.workdir is None:
             return Union(lowers, None, how)
         paths = os.fsencode(options.upperdir), os.fsencode(options.workdir)
@@ -73,6 +58,30 @@ def open_union(options: Options) -> Union:
         for layer in (*lowers, *([upper] if upper else [])):
             layer.close()
         raise
+
+
+def _union_options(options: Options, devices: set[int]) -> UnionOptions:
+    """`devices` are the file systems that the lowers are on."""
+    return UnionOptions(
+        view=view_of(options, _id_map("uid"), _id_map("gid")),
+        redirect=options.redirect_dir == "on",
+        volatile=options.volatile or not options.fsync,
+        own_numbers=options.upperdir is None and len(devices) == 1,
+        static_nlink=options.static_nlink,
+        lazy_min_size=options.lazy_size,
+        complete_at_end=not options.ownership_is_data,
+        background_rate=_BACKGROUND,
+    )
+
+
+def _check(options: Options) -> None:
+    """Raises OptionError for what contradicts itself."""
+    if not options.lowerdirs and options.upperdir is None:
+        raise OptionError("option 'lowerdir' is missing")
+    if options.upperdir is not None and options.workdir is None:
+        raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
+    if options.upperdir is None and (options.size or options.inodes):
+        raise OptionError("options 'size' and 'inodes' need an 'upperdir'")
 
 
 def view_of(
