@@ -11,7 +11,7 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import for_each
 from rootless.containers.status import Status
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import LaunchError, RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ def start(parsed: Parsed, settings: Settings) -> int:
         return _start_all(engine, names)
     if len(names) > 1:
         raise UsageError("you cannot start and attach multiple containers at once")
-    outcome = engine.start_attached(
-        names[0],
-        stdin=parsed[_INTERACTIVE],
-        signals=parsed[SIG_PROXY],
-        detach_keys=detach_keys(parsed),
-        resumed=AttachedEnding(settings.debug).exit_after,
-    )
+    try:
+        outcome = engine.start_attached(
+            names[0],
+            stdin=parsed[_INTERACTIVE],
+            signals=parsed[SIG_PROXY],
+            detach_keys=detach_keys(parsed),
+            resumed=AttachedEnding(settings.debug).exit_after,
+        )
+    except LaunchError as error:
+        error.exit_status = 1  # docker's; 126 and 127 are those of `run`
+        raise
     return outcome.status
 
 

@@ -144,10 +144,12 @@ def test_several_containers_cannot_be_attached_to(rootless, created):
 
 def test_command_that_does_not_exist(rootless):
     rootless("create", "--name", "held", "--rootfs", "/", "/nosuch").ok()
-    result = rootless("start", "-a", "held")
-    assert (result.status, result.stdout) == (127, "")
-    assert "/nosuch" in result.stderr
+    for words in ("start", "-a"), ("start",):
+        result = rootless(*words, "held")
+        assert (result.status, result.stdout) == (1, "")  # docker's, also with -a
+        assert "/nosuch" in result.stderr
     assert status_of(rootless) == "created"
+    assert rootless("inspect", "-f", "{{.State.ExitCode}}", "held").ok().stdout == "127\n"
 
 
 def test_unknown_container(rootless):
