@@ -271,3 +271,31 @@ def test_objects_keep_their_numbers_and_data_whenever_the_server_is_killed(
                 assert entry.nodeid == node
                 kernel.counts[node] += 1
     kernel.close()
+
+
+@pytest.mark.parametrize("looks_first", [False, True])
+def test_directory_whose_rename_was_not_recorded_any_more_is_found(
+    tmp_path: Path, *, looks_first: bool
+) -> None:
+    populate(tmp_path)
+    kernel = Kernel(tmp_path, random.Random(0), defers_metadata=False)
+    work = kernel.union.mkdir(ROOT_NODE, b"work", 0o755, CALLER).nodeid
+    moved = kernel.union.mkdir(work, b"old", 0o755, CALLER).nodeid
+    inner = kernel.union.mkdir(moved, b"inner", 0o755, CALLER).nodeid
+    file = kernel.union.create(inner, b"file", 0o644, os.O_RDWR, CALLER).nodeid
+    kernel.union.write(file, 0, b"data")
+    kernel.kill()
+    (tmp_path / "upper/work/old").rename(tmp_path / "upper/work/new")
+    kernel.kill()
+    if looks_first:
+        entry = kernel.union.lookup(work, b"new")
+        assert entry is not None
+        assert entry.nodeid == moved
+        kernel.union.forget(moved, 1)
+    for _ in range(2):
+        for node in (file, moved, inner):
+            kernel.union.getattr(node)
+        assert kernel.union.read(file, 0, 100) == b"data"
+        assert kernel.union.path(file) == b"/work/new/inner/file"
+        kernel.kill()
+    kernel.close()

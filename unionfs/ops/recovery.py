@@ -153,11 +153,26 @@ class Recovery:
             tree.listings.load(directory)
         except OSError:
             return
+        recorded = self.records.directories
+        moved = []
         for name, attributes in directory.unmaterialized.items():
-            self._places[attributes.ino] = number, name
+            ino = attributes.ino
+            self._places[ino] = number, name
+            if (
+                ino in recorded
+                and recorded[ino] != (number, name)
+                and stat.S_ISDIR(attributes.mode)
+            ):
+                moved.append((ino, name))
         for name, node in directory.children.items():
             if not isinstance(node, Directory):
                 self._places[node.attributes.ino] = number, name
+            elif recorded.get(node.number, (number, name)) != (number, name):
+                moved.append((node.number, name))
+        for nodeid, name in moved:
+            # The server was killed between the rename(2) and the record of it.
+            if self._known_directory(nodeid) is None:
+                recorded[nodeid] = self._places[nodeid] = number, name
         tree.drop_excess_listings()
 
     def _directories(self) -> list[int]:
