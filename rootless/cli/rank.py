@@ -29,7 +29,7 @@ def become_rank(arguments: Sequence[str]) -> Claim | None:
     # What reports a failure is read now, and imported when there is one.
     load = module_packs.prepared(module_packs.RANK_FAILURE)
     if load is None:
-        pass
+        import rootless.cli.rank_failure  # noqa: F401 - there is no pack
     doing = Doing()
     entry, container, descriptors, hand_over = taken
     try:

@@ -191,3 +191,13 @@ def test_container_of_its_own_whose_command_has_the_option(box):
     assert first.stdout.readline() == b"up\n"
     assert box("run", "--rm", "box:1", "sh", "-c", "echo up; read line", "--join").status == 1
     first.communicate(b"\n", timeout=120)
+
+
+def test_failure_is_reported_where_there_are_no_packs(container, tmp_path):
+    variables = {**container.env, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    for _ in range(2):
+        process = container.popen(*RUN, "box:1", "/no/such", env=variables)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 127
+        assert b"/no/such" in errors
+        assert b"Traceback" not in errors
