@@ -47,21 +47,28 @@ def test_what_is_written_stays_in_the_image(cluster, image):
     assert is_clean(image)
 
 
-@pytest.fixture
-def written(tmp_path, monkeypatch):
-    """A file that is there as soon as fuse2fs has written an image, which takes it two seconds more."""
-    programs, path = tmp_path / "programs", tmp_path / "written"
+def execute_in_place_of_fuse2fs(command, directory, monkeypatch):
+    """Have containers find a script as fuse2fs, which executes `command` and ends when the image is mounted."""
+    programs = directory / "programs"
     programs.mkdir()
     fuse2fs = programs / "fuse2fs"
     fuse2fs.write_text(
         f"""#!/bin/sh
 for last; do :; done
-({shutil.which("fuse2fs")} -f "$@"; sleep 2; : > {path}) > /dev/null 2>&1 &
+{command} &
 until mountpoint -q "$last"; do sleep 0.05; done
 """
     )
     fuse2fs.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A file that is there as soon as fuse2fs has written an image, which takes it two seconds more."""
+    path = tmp_path / "written"
+    command = f'({shutil.which("fuse2fs")} -f "$@"; sleep 2; : > {path}) > /dev/null 2>&1'
+    execute_in_place_of_fuse2fs(command, tmp_path, monkeypatch)
     return path
 
 
@@ -193,18 +200,9 @@ def test_a_change_in_a_full_image_is_kept_or_an_error(cluster, whole):
 @pytest.fixture
 def requests(tmp_path, monkeypatch):
     """A file with a line for each request to fuse2fs."""
-    programs, path = tmp_path / "programs", tmp_path / "requests"
-    programs.mkdir()
-    fuse2fs = programs / "fuse2fs"
-    fuse2fs.write_text(
-        f"""#!/bin/sh
-for last; do :; done
-{shutil.which("fuse2fs")} -d "$@" > /dev/null 2> {path} &
-until mountpoint -q "$last"; do sleep 0.05; done
-"""
-    )
-    fuse2fs.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    path = tmp_path / "requests"
+    command = f'{shutil.which("fuse2fs")} -d "$@" > /dev/null 2> {path}'
+    execute_in_place_of_fuse2fs(command, tmp_path, monkeypatch)
     return path
 
 
